@@ -1,0 +1,118 @@
+//! The command line.
+
+mod client;
+mod config;
+mod database;
+mod lines;
+mod query;
+mod status;
+mod table;
+mod write;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Flags, Sources};
+
+/// A time-series database that keeps its data as Parquet in object storage.
+#[derive(Debug, Parser)]
+#[command(name = "ochre", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server.
+    Serve(Flags),
+    /// Write line protocol from a file or standard input to a server.
+    Write(write::Write),
+    /// Ask a server one SQL query.
+    Query(query::Query),
+    /// Show the state of a server.
+    Status(status::Status),
+    /// Create and list databases.
+    #[command(subcommand)]
+    Database(database::Database),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// How a command ended without success.
+#[derive(Debug)]
+pub enum Stop {
+    /// It was given wrongly.
+    Usage(String),
+    /// It was refused, or failed.
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    // clap answers a wrong command line itself, with exit code 2.
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stop::Failed(error)) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(Stop::Failed(error)) => {
+            eprintln!("ochre: {error:#}");
+            ExitCode::from(1)
+        }
+        Err(Stop::Usage(message)) => {
+            eprintln!("ochre: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Stop> {
+    match command {
+        Command::Serve(flags) => {
+            let config = Config::read(&sources(&flags)).map_err(|error| Stop::Usage(error.to_string()))?;
+            crate::logging::start(&config.logging)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let served = runtime.block_on(crate::serve::serve(&config));
+            // What still runs on the blocking pool (a query's file read) must not hold the process up.
+            runtime.shutdown_background();
+            Ok(served?)
+        }
+        Command::Config(command) => config::run(&command),
+        Command::Write(command) => client_runtime()?.block_on(command.run()),
+        Command::Query(command) => client_runtime()?.block_on(command.run()),
+        Command::Status(command) => client_runtime()?.block_on(command.run()),
+        Command::Database(command) => client_runtime()?.block_on(command.run()),
+    }
+}
+
+fn client_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// What flags, environment and file say.
+fn sources(flags: &Flags) -> Sources {
+    Sources::collect(flags, |name| std::env::var(name).ok())
+}
+
+/// Whether nobody reads our standard output any more, as after `| head`.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.into_iter().any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// How a command prints what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}

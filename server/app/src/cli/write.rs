@@ -1,0 +1,253 @@
+//! `ochre write`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ochre_env::{Clock, SystemClock};
+use ochre_types::ByteSize;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::client::{Client, Remote, said};
+use super::lines::LineEnds;
+use super::{Output, Stop};
+
+/// How often a batch is sent before it is given up.
+const ATTEMPTS: u32 = 10;
+/// The longest pause between two attempts, whatever the server asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A line may be this many times as long as a batch should be.
+const LONGEST_LINE: usize = 4;
+/// How much is read at a time.
+const READ: usize = 64 << 10;
+/// Refused lines that are printed; the rest is counted.
+const PRINTED: usize = 100;
+
+/// Write line protocol from a file or standard input to a server.
+#[derive(Debug, Args)]
+pub struct Write {
+    #[command(flatten)]
+    remote: Remote,
+    /// The database.
+    #[arg(long, env = "OCHRE_DATABASE", value_name = "NAME")]
+    database: String,
+    /// The unit of timestamps: auto (by their magnitude), ns, us, ms or s.
+    #[arg(long, default_value = "ns", value_parser = ["auto", "ns", "us", "ms", "s"], value_name = "UNIT")]
+    precision: String,
+    /// How many bytes of lines one request carries.
+    #[arg(long, default_value = "4MiB", value_name = "SIZE")]
+    batch_size: ByteSize,
+    /// Send the bodies as they are, without gzip.
+    #[arg(long)]
+    no_gzip: bool,
+    /// How to print what was written.
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+    /// The file with the lines, or - for standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// What has been written so far.
+#[derive(Debug, Default)]
+struct Done {
+    written: u64,
+    rejected: u64,
+    /// Physical lines sent so far, which come before the next batch.
+    lines: u64,
+    printed: Vec<Value>,
+}
+
+impl Write {
+    /// Runs the command. Refused lines are a failure, after the others have been written.
+    pub async fn run(&self) -> Result<(), Stop> {
+        let client = self.remote.client()?;
+        if self.batch_size.0 == 0 {
+            return Err(Stop::Usage("--batch-size is 0: give at least 1KiB".to_owned()));
+        }
+        let mut input: Pin<Box<dyn AsyncRead>> = if self.file.as_os_str() == "-" {
+            Box::pin(tokio::io::stdin())
+        } else {
+            let file = tokio::fs::File::open(&self.file).await;
+            Box::pin(file.with_context(|| format!("opening {}", self.file.display()))?)
+        };
+        let mut batches = Batches::new(self.batch_size.as_usize());
+        let mut done = Done::default();
+        while let Some(batch) = batches.next(&mut input).await? {
+            let sent = self.send(&client, &batch, &mut done).await;
+            sent.with_context(|| format!("writing from line {}; {} lines before it were written", done.lines + 1, done.written))?;
+            done.lines += batch.iter().filter(|byte| **byte == b'\n').count() as u64;
+        }
+        self.report(&done);
+        if done.rejected > 0 {
+            return Err(Stop::Failed(anyhow::anyhow!("{} lines were refused", done.rejected)));
+        }
+        Ok(())
+    }
+
+    async fn send(&self, client: &Client, batch: &[u8], done: &mut Done) -> anyhow::Result<()> {
+        let body: bytes::Bytes = if self.no_gzip { batch.to_vec() } else { gzip(batch)? }.into();
+        let clock = SystemClock::new();
+        let mut attempt = 1;
+        loop {
+            let query = [("db", self.database.as_str()), ("precision", self.precision.as_str())];
+            let mut request = client.request(Method::POST, "/api/v3/write_lp").query(&query).body(body.clone());
+            if !self.no_gzip {
+                request = request.header(CONTENT_ENCODING, "gzip");
+            }
+            let response = client.send(request).await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let text = response.text().await.unwrap_or_default();
+            match status {
+                StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS if attempt < ATTEMPTS => {
+                    let pause = pause(&headers);
+                    eprintln!("ochre: the server is busy ({}): trying again in {} s", said(&text, status), pause.as_secs());
+                    clock.sleep(pause).await;
+                    attempt += 1;
+                }
+                status => return take(status, &headers, &text, done),
+            }
+        }
+    }
+
+    fn report(&self, done: &Done) {
+        match self.output {
+            Output::Json => println!("{}", json!({ "written": done.written, "rejected": done.rejected, "lines": done.printed })),
+            Output::Text => {
+                for line in &done.printed {
+                    let text = line["original_line"].as_str().unwrap_or("");
+                    let reason = line["error_message"].as_str().unwrap_or("");
+                    eprintln!("line {}: {reason}: {text}", line["line_number"]);
+                }
+                println!("wrote {} lines, {} refused", done.written, done.rejected);
+            }
+        }
+    }
+}
+
+/// Takes the answer to a batch.
+fn take(status: StatusCode, headers: &HeaderMap, text: &str, done: &mut Done) -> anyhow::Result<()> {
+    let count = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let body: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+    let counts = (count("x-ochre-lines-written"), count("x-ochre-lines-rejected"));
+    if let (Some(written), Some(rejected)) = counts {
+        done.written += written;
+        done.rejected += rejected;
+        for line in body["data"].as_array().into_iter().flatten() {
+            if done.printed.len() < PRINTED {
+                let mut line = line.clone();
+                line["line_number"] = json!(done.lines + line["line_number"].as_u64().unwrap_or(0));
+                done.printed.push(line);
+            }
+        }
+        return Ok(());
+    }
+    // A batch of comments and blank lines is no write, and no fault either.
+    if status.is_success() || body["error"].as_str().is_some_and(|error| error.starts_with("the write has no lines")) {
+        return Ok(());
+    }
+    bail!("the server answered {status}: {}", said(text, status))
+}
+
+fn pause(headers: &HeaderMap) -> Duration {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    Duration::from_secs(seconds.unwrap_or(1)).min(LONGEST_PAUSE)
+}
+
+fn gzip(batch: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(batch)?;
+    encoder.finish()
+}
+
+/// Cuts an input into batches of whole lines.
+struct Batches {
+    size: usize,
+    buffer: Vec<u8>,
+    /// How much of the buffer has been looked at.
+    seen: usize,
+    /// The end of the last whole line in it.
+    whole: usize,
+    ends: LineEnds,
+    is_over: bool,
+}
+
+impl Batches {
+    fn new(size: usize) -> Self {
+        Self { size, buffer: Vec::new(), seen: 0, whole: 0, ends: LineEnds::default(), is_over: false }
+    }
+
+    /// The next batch: at most `size` bytes if the lines allow it.
+    async fn next(&mut self, input: &mut Pin<Box<dyn AsyncRead>>) -> anyhow::Result<Option<Vec<u8>>> {
+        loop {
+            while self.seen < self.buffer.len() && (self.seen < self.size || self.whole == 0) {
+                if self.ends.push(self.buffer[self.seen]) {
+                    self.whole = self.seen + 1;
+                }
+                self.seen += 1;
+            }
+            if self.seen >= self.size && self.whole > 0 {
+                return Ok(Some(self.cut(self.whole)));
+            }
+            if self.is_over {
+                let rest = self.buffer.len();
+                return Ok((rest > 0).then(|| self.cut(rest)));
+            }
+            if self.buffer.len() > self.size.saturating_mul(LONGEST_LINE) {
+                bail!("a line is longer than {} bytes: is this line protocol? A larger --batch-size allows longer lines", self.buffer.len());
+            }
+            self.buffer.reserve(READ);
+            let read = input.read_buf(&mut self.buffer).await.context("reading the lines")?;
+            self.is_over = read == 0;
+        }
+    }
+
+    fn cut(&mut self, end: usize) -> Vec<u8> {
+        let rest = self.buffer.split_off(end);
+        self.seen = 0;
+        self.whole = 0;
+        // The rest is looked at anew, from the beginning of a line.
+        self.ends = LineEnds::default();
+        std::mem::replace(&mut self.buffer, rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn batches(text: &'static str, size: usize) -> Vec<String> {
+        let mut input: Pin<Box<dyn AsyncRead>> = Box::pin(text.as_bytes());
+        let mut batches = Batches::new(size);
+        let mut found = Vec::new();
+        while let Some(batch) = batches.next(&mut input).await.unwrap() {
+            found.push(String::from_utf8(batch).unwrap());
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn batches_are_cut_at_the_ends_of_lines() {
+        let text = "a f=1\nb f=\"x\ny\"\nc f=3";
+        assert_eq!(batches(text, 1).await, ["a f=1\n", "b f=\"x\ny\"\n", "c f=3"]);
+        assert_eq!(batches(text, 14).await, ["a f=1\n", "b f=\"x\ny\"\n", "c f=3"]);
+        assert_eq!(batches(text, 16).await, ["a f=1\nb f=\"x\ny\"\n", "c f=3"]);
+        assert_eq!(batches(text, 1_000).await, [text]);
+        assert!(batches("", 10).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_endless_line_is_refused() {
+        let mut input: Pin<Box<dyn AsyncRead>> = Box::pin(tokio::io::repeat(b'x'));
+        let error = Batches::new(1_000).next(&mut input).await.unwrap_err();
+        assert!(error.to_string().contains("--batch-size"), "{error}");
+    }
+}

@@ -1,0 +1,185 @@
+//! The settings, by concern.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ochre_types::rules::{Ack, BufferRules, Limits, Rules};
+use ochre_types::{ByteSize, NodeId};
+
+use super::ConfigError;
+use super::setting::{Setting, concerns};
+use super::sources::Sources;
+use super::values::{LogFormat, LogHomeKind, MemorySize, Reader};
+
+concerns! {
+    /// Which server this is.
+    Node as node {
+        /// The server's stable name. Its objects lie under it in the object store; whoever starts with the same name
+        /// on the same store takes over from this server.
+        id: NodeId = "ochre", "node-id", "node.id", "name";
+    }
+
+    /// How clients reach it.
+    Http as http {
+        /// The address and port of the one listener; port 0 takes a free one.
+        listen: SocketAddr = "127.0.0.1:8086", "listen", "http.listen", "address";
+        /// Serve everybody who can reach the listener. Needed for an address that is not a loopback one, as long as
+        /// there are no tokens.
+        without_auth: bool = "false", "without-auth", "http.without-auth", "yes or no", switch;
+        /// The version that `X-Influxdb-Version` and `/ping` tell to clients of InfluxDB, some of which choose their
+        /// dialect by it.
+        influxdb_version: String = "1.8.10-ochre", "influxdb-version", "http.influxdb-version", "text";
+        /// The web origin that browsers let use this server: `*` for every page, or empty for none.
+        cors_origin: String = "*", "cors-origin", "http.cors-origin", "origin";
+        /// Connections served at a time; further ones wait to be accepted.
+        max_connections: usize = "4096", "max-connections", "http.max-connections", "connections";
+        /// Writes and queries served at a time; further ones are answered 503 with Retry-After.
+        max_requests: usize = "1024", "max-requests", "http.max-requests", "requests";
+        /// How long a client may pause within a request before it is given up.
+        read_timeout: Duration = "30s", "read-timeout", "http.read-timeout", "duration";
+        /// How long requests in flight may take to end when the server stops.
+        drain_timeout: Duration = "30s", "drain-timeout", "http.drain-timeout", "duration";
+    }
+
+    /// Where files and objects are.
+    Storage as storage {
+        /// The directory of this server's log and caches, used by one process at a time.
+        data_dir: PathBuf = "ochre-data", "data-dir", "storage.data-dir", "path";
+        /// Where Parquet and catalogs go: `file:///path`, `memory`, `s3://bucket/prefix`, `gs://…` or `az://…`; empty
+        /// for the folder `objects` of the data directory. Credentials come from the environment (`AWS_*`, …).
+        object_store: String = "", "object-store", "storage.object-store", "url";
+    }
+
+    /// The write-ahead log.
+    Log as log {
+        /// Where acknowledged writes are until they are in Parquet: `disk` (survives a crash), or `memory` (does not).
+        home: LogHomeKind = "disk", "log", "log.home", "disk or memory";
+    }
+
+    /// The memory budget.
+    Memory as memory {
+        /// What buffers, caches and queries may hold together: a size, or a share of the machine's memory.
+        limit: MemorySize = "50%", "memory", "memory.limit", "bytes or %";
+    }
+
+    /// What new databases start with.
+    Databases as databases {
+        /// Refuse writes to databases that were not created before, instead of creating them.
+        no_auto_create: bool = "false", "no-auto-create", "databases.no-auto-create", "yes or no", switch;
+        /// When a write is acknowledged: `durable` (synced to the log) or `accepted` (in memory).
+        ack: Ack = "durable", "ack", "databases.ack", "durable or accepted";
+        /// Refuse a whole write to /write or /api/v2/write if one of its lines is bad, instead of keeping the others.
+        refuse_partial_writes: bool = "false", "refuse-partial-writes", "databases.refuse-partial-writes", "yes or no", switch;
+    }
+
+    /// When chunks change their state.
+    Buffer as buffer {
+        /// Rows after which an open chunk is frozen.
+        freeze_rows: u64 = "1048576", "freeze-rows", "buffer.freeze-rows", "rows";
+        /// Bytes in memory after which an open chunk is frozen.
+        freeze_size: ByteSize = "128MiB", "freeze-size", "buffer.freeze-size", "bytes";
+        /// Age of its first row after which an open chunk is frozen.
+        freeze_after: Duration = "5m", "freeze-after", "buffer.freeze-after", "duration";
+        /// Age of its first row after which a frozen chunk is persisted, whatever its size.
+        persist_after: Duration = "10m", "persist-after", "buffer.persist-after", "duration";
+    }
+
+    /// What is accepted at most.
+    Limit as limits {
+        /// Columns of a table.
+        columns: usize = "4096", "max-columns", "limits.columns", "columns";
+        /// Tables of a database.
+        tables: usize = "10000", "max-tables", "limits.tables", "tables";
+        /// Partitions that one write may touch.
+        partitions_per_write: usize = "5000", "max-partitions-per-write", "limits.partitions-per-write", "partitions";
+        /// Bytes of one line of line protocol.
+        line: ByteSize = "4MiB", "max-line", "limits.line", "bytes";
+        /// Bytes of a request's body, before and after decompression.
+        body: ByteSize = "64MiB", "max-body", "limits.body", "bytes";
+        /// Refused lines that an answer names; the rest is only counted.
+        reported_lines: usize = "100", "max-reported-lines", "limits.reported-lines", "lines";
+        /// How long a query may run.
+        query_time: Duration = "10m", "max-query-time", "limits.query-time", "duration";
+    }
+
+    /// What the server tells about itself on standard error.
+    Logging as logging {
+        /// Which log lines are written: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
+        /// `info,ochre_store=debug`.
+        level: String = "info", "log-level", "logging.level", "filter";
+        /// How log lines are written: `text`, or `json` (one object a line).
+        format: LogFormat = "text", "log-format", "logging.format", "text or json";
+    }
+}
+
+impl Config {
+    /// The rules that new databases start with.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            ack: self.databases.ack,
+            buffer: BufferRules {
+                freeze_rows: self.buffer.freeze_rows,
+                freeze_size: self.buffer.freeze_size,
+                freeze_after: self.buffer.freeze_after,
+                persist_after: self.buffer.persist_after,
+            },
+            limits: Limits {
+                columns: self.limits.columns,
+                tables: self.limits.tables,
+                partitions_per_write: self.limits.partitions_per_write,
+                line: self.limits.line,
+                body: self.limits.body,
+            },
+        }
+    }
+
+    /// What is wrong with values that are right one by one.
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut positive = |name: &str, is_zero: bool| {
+            if is_zero {
+                problems.push(format!("{name} is 0: give it at least 1"));
+            }
+        };
+        positive("http.max-connections", self.http.max_connections == 0);
+        positive("http.max-requests", self.http.max_requests == 0);
+        positive("buffer.freeze-rows", self.buffer.freeze_rows == 0);
+        positive("buffer.freeze-size", self.buffer.freeze_size.0 == 0);
+        positive("limits.columns", self.limits.columns == 0);
+        positive("limits.tables", self.limits.tables == 0);
+        positive("limits.partitions-per-write", self.limits.partitions_per_write == 0);
+        positive("limits.line", self.limits.line.0 == 0);
+        positive("limits.body", self.limits.body.0 == 0);
+        if !self.http.without_auth && !self.http.listen.ip().is_loopback() {
+            problems.push(format!(
+                "http.listen is {}, which others can reach, and this version has no tokens yet: listen on a loopback \
+                 address such as 127.0.0.1:8086, or say --without-auth to serve everybody",
+                self.http.listen
+            ));
+        }
+        if self.memory.limit.bytes() < MemorySize::LEAST {
+            problems.push(format!(
+                "memory.limit is {}: at least {} are needed",
+                self.memory.limit.bytes(),
+                MemorySize::LEAST
+            ));
+        }
+        if tracing_subscriber::EnvFilter::try_new(&self.logging.level).is_err() {
+            problems.push(format!(
+                "logging.level is {:?}, which is no filter: write error, warn, info, debug, trace, or such as \
+                 info,ochre_store=debug",
+                self.logging.level
+            ));
+        }
+        let origin = self.http.cors_origin.as_str();
+        if http::HeaderValue::from_str(origin).is_err() {
+            problems.push(format!("http.cors-origin is {origin:?}, which can't be sent in a header: write * or an origin"));
+        }
+        let version = self.http.influxdb_version.as_str();
+        if http::HeaderValue::from_str(version).is_err() {
+            problems.push(format!("http.influxdb-version is {version:?}, which can't be sent in a header"));
+        }
+        problems
+    }
+}

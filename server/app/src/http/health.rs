@@ -1,0 +1,94 @@
+//! `/health`, `/ready`, `/ping` and the node's status. They answer while the server starts and stops, and need no
+//! place among the requests in flight.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat};
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::params::Parameters;
+use super::state::App;
+use super::v3;
+
+/// The version of this software.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const RETRY: HeaderValue = HeaderValue::from_static("1");
+
+fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with(media_type))
+}
+
+fn state(app: &App) -> Result<(), String> {
+    app.backend().map_err(|failure| failure.message)?.health()
+}
+
+/// `GET /health`: 200 and `pass`, or 503 and `fail` with the reason. As text where that is asked for.
+pub async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let (status, word, message) = match state(&app) {
+        Ok(()) => (StatusCode::OK, "pass", "ready for queries and writes".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, "fail", reason),
+    };
+    let mut response = if accepts(&headers, "text/plain") {
+        let text = if status == StatusCode::OK { "OK".to_owned() } else { message };
+        (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+    } else {
+        let body = json!({
+            "name": "influxdb",
+            "message": message,
+            "status": word,
+            "checks": [],
+            "version": VERSION,
+            "commit": option_env!("OCHRE_COMMIT").unwrap_or("unknown"),
+        });
+        answer(status, &body)
+    };
+    if status != StatusCode::OK {
+        response.headers_mut().insert(RETRY_AFTER, RETRY);
+    }
+    response
+}
+
+/// `GET /ready`: 200 once the node serves requests.
+pub async fn ready(State(app): State<Arc<App>>) -> Response {
+    match app.backend() {
+        Ok(_) => {
+            let started = DateTime::from_timestamp_nanos(app.started).to_rfc3339_opts(SecondsFormat::AutoSi, true);
+            let up = ochre_types::size::format_duration(app.up());
+            answer(StatusCode::OK, &json!({ "status": "ready", "started": started, "up": up }))
+        }
+        Err(failure) => v3::failure_response(&failure),
+    }
+}
+
+/// `GET|HEAD /ping`: 204, or the versions where they are asked for.
+pub async fn ping(State(app): State<Arc<App>>, request: Request) -> Response {
+    let verbose = Parameters::of(request.uri()).get("verbose").is_some_and(|value| !matches!(value, "false" | "0"));
+    if request.method() == Method::HEAD || !(verbose || accepts(request.headers(), "application/json")) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let body = json!({
+        "version": app.influxdb_version.to_str().unwrap_or(""),
+        "product_name": "Ochre",
+        "product_version": VERSION,
+    });
+    answer(StatusCode::OK, &body)
+}
+
+/// `GET /ochre/v1/status`: the state of the node, for `ochre status`.
+pub async fn status(State(app): State<Arc<App>>) -> Response {
+    let status: Result<Value, Failure> = app.backend().map(|backend| backend.status());
+    match status {
+        Ok(status) => answer(StatusCode::OK, &status),
+        Err(failure) => v3::failure_response(&failure),
+    }
+}
+
+fn answer(status: StatusCode, body: &Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}

@@ -1,0 +1,134 @@
+//! A node's state as JSON for `ochre status`, and as metrics.
+
+use std::fmt::Result;
+
+use ochre_database::{DatabaseStatus, Health, NodeStatus};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use serde_json::{Value, json};
+
+use super::health::VERSION;
+
+/// The state as JSON.
+pub fn json(status: &NodeStatus) -> Value {
+    let health = match &status.health {
+        Health::Ok => "ok".to_owned(),
+        Health::Failing(reason) => reason.clone(),
+    };
+    let log = &status.log;
+    json!({
+        "node": status.node_id.as_str(),
+        "version": VERSION,
+        "epoch": status.epoch.0,
+        "incarnation": status.incarnation.to_string(),
+        "uptime_seconds": status.uptime_seconds,
+        "health": health,
+        "buffer": {
+            "bytes": status.buffer_bytes,
+            "peak_bytes": status.buffer_peak_bytes,
+            "limit_bytes": status.buffer_limit_bytes,
+        },
+        "log": {
+            "id": log.log_id.to_string(),
+            "segments": log.segments,
+            "bytes": log.bytes,
+            "pending_bytes": log.pending_bytes,
+            "failed": log.failed,
+            "full": log.full,
+        },
+        "databases": status.databases.iter().map(database).collect::<Vec<_>>(),
+    })
+}
+
+fn database(status: &DatabaseStatus) -> Value {
+    json!({
+        "name": status.name.as_str(),
+        "tables": status.tables,
+        "buffered_rows": status.buffered_rows,
+        "buffered_chunks": status.buffered_chunks,
+        "persisted_rows": status.persisted_rows,
+        "persisted_chunks": status.persisted_chunks,
+        "persisted_bytes": status.persisted_bytes,
+        "low_water": status.low_water.0,
+        "catalog_revision": status.revision,
+        "rows_written": status.writes.rows,
+        "rejected_lines": status.writes.rejected_lines,
+        "refused_writes": status.writes.refused_writes,
+    })
+}
+
+type Read = fn(&DatabaseStatus) -> u64;
+
+/// Gauges of each database.
+const DATABASE_GAUGES: [(&str, &str, Read); 8] = [
+    ("database_tables", "Tables", |d| d.tables),
+    ("database_catalog_revision", "Revision of the catalog", |d| d.revision),
+    ("database_low_water_sequence", "Every frame up to this is in committed Parquet", |d| d.low_water.0),
+    ("database_buffered_chunks", "Chunks in memory only", |d| d.buffered_chunks),
+    ("database_buffered_rows", "Rows in memory only", |d| d.buffered_rows),
+    ("database_persisted_chunks", "Chunks in committed Parquet", |d| d.persisted_chunks),
+    ("database_persisted_rows", "Rows in committed Parquet", |d| d.persisted_rows),
+    ("database_persisted_bytes", "Bytes of committed Parquet", |d| d.persisted_bytes),
+];
+
+/// Counters of each database.
+const DATABASE_COUNTERS: [(&str, &str, Read); 4] = [
+    ("database_written_rows", "Rows acknowledged", |d| d.writes.rows),
+    ("database_written_bytes", "Bytes of requests that were acknowledged", |d| d.writes.bytes),
+    ("database_rejected_lines", "Lines refused", |d| d.writes.rejected_lines),
+    ("database_refused_writes", "Writes refused as a whole", |d| d.writes.refused_writes),
+];
+
+/// The state as metrics.
+pub fn encode(status: &NodeStatus, encoder: &mut DescriptorEncoder<'_>) -> Result {
+    let log = &status.log;
+    let healthy = u64::from(matches!(status.health, Health::Ok));
+    for (name, help, value) in [
+        ("healthy", "1 if the node can do its work", healthy),
+        ("epoch", "The claim under which the node holds its prefix", status.epoch.0),
+        ("uptime_seconds", "Time since the node was opened", status.uptime_seconds),
+        ("buffer_bytes", "Bytes that chunks hold in memory", status.buffer_bytes),
+        ("buffer_peak_bytes", "The most bytes that chunks held in memory", status.buffer_peak_bytes),
+        ("buffer_limit_bytes", "Bytes that chunks may hold in memory", status.buffer_limit_bytes),
+        ("log_segments", "Segments of the log", log.segments),
+        ("log_bytes", "Bytes of the log", log.bytes),
+        ("log_pending_bytes", "Bytes appended to the log and not yet synced", log.pending_bytes),
+        ("log_failed", "1 if the log takes nothing more until a restart", u64::from(log.failed.is_some())),
+        ("log_full", "1 if the log takes nothing at the moment", u64::from(log.full.is_some())),
+    ] {
+        ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+    }
+    for (name, help, value) in [
+        ("log_appended_bytes", "Bytes written to the log", log.appended_bytes_total),
+        ("log_appended_frames", "Frames written to the log", log.appended_frames_total),
+        ("log_refused_frames", "Frames that the log refused after they had been queued", log.refused_frames_total),
+        ("log_synced_groups", "Group commits of the log", log.synced_groups_total),
+    ] {
+        ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+    }
+    #[allow(clippy::cast_precision_loss, reason = "nanoseconds of syncing fit into the 53 bits of a double for 100 days")]
+    let sync_seconds = log.sync_nanos_total as f64 / 1e9;
+    let descriptor = encoder.encode_descriptor("log_sync_seconds", "Time spent syncing the log", None, MetricType::Counter)?;
+    ConstCounter::new(sync_seconds).encode(descriptor)?;
+    databases(status, encoder)
+}
+
+fn databases(status: &NodeStatus, encoder: &mut DescriptorEncoder<'_>) -> Result {
+    for (name, help, read) in DATABASE_GAUGES {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for database in &status.databases {
+            let labels = [("database", database.name.as_str())];
+            ConstGauge::new(read(database)).encode(metric.encode_family(&labels)?)?;
+        }
+    }
+    for (name, help, read) in DATABASE_COUNTERS {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for database in &status.databases {
+            let labels = [("database", database.name.as_str())];
+            ConstCounter::new(read(database)).encode(metric.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}

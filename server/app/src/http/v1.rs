@@ -1,0 +1,12 @@
+//! InfluxDB 1: `/write` and `/query`, as its clients, Telegraf first of all, know them.
+
+mod errors;
+mod lexer;
+mod query;
+mod results;
+mod statements;
+mod write;
+
+pub use errors::{partial_message, response as failure_response};
+pub use query::query;
+pub use write::write;

@@ -1,0 +1,56 @@
+//! Failures in the words of InfluxDB 1. Telegraf looks for some of these phrases.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, StatusCode};
+use ochre_ingest::line_protocol::Rejected;
+use serde_json::json;
+
+use crate::http::backend::Written;
+use crate::http::failure::Failure;
+
+const INFLUXDB_ERROR: HeaderName = HeaderName::from_static("x-influxdb-error");
+
+/// The longest text in `X-Influxdb-Error`.
+const HEADER_LIMIT: usize = 1024;
+
+/// A failure as an answer of this API.
+pub fn response(failure: &Failure) -> Response {
+    let mut response = error(failure.kind.status(), &failure.message);
+    if let Some(seconds) = failure.retry_after_seconds() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// `{"error":"…"}` and the header that repeats it.
+pub fn error(status: StatusCode, message: &str) -> Response {
+    let body = format!("{}\n", json!({ "error": message }));
+    let mut response = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
+    response.headers_mut().insert(INFLUXDB_ERROR, header_text(message));
+    response
+}
+
+/// The message as a header can carry it: on one line, in ASCII, shortened.
+fn header_text(message: &str) -> HeaderValue {
+    let plain = |c: char| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' };
+    let one_line = message.replace('\n', " ");
+    let text: String = one_line.chars().take(HEADER_LIMIT).map(plain).collect();
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("?"))
+}
+
+/// What InfluxDB 1 says of a write with bad lines: all of them bad, or some with the others stored.
+pub fn partial_message(written: &Written) -> String {
+    let reasons: Vec<String> = written.rejected.iter().map(Rejected::message).collect();
+    let mut text = reasons.join("\n");
+    let unnamed = written.rejected_total.saturating_sub(written.rejected.len());
+    if unnamed > 0 {
+        text.push_str(&format!("\nand {unnamed} more lines"));
+    }
+    // Points, not lines: what can't be read at all was never a point.
+    let dropped = written.rejected.iter().filter(|rejected| !rejected.error.is_syntax()).count();
+    if written.lines == 0 && dropped == 0 {
+        return text;
+    }
+    format!("partial write: {text} dropped={dropped}")
+}

@@ -1,0 +1,11 @@
+//! InfluxDB 3: `/api/v3/write_lp`, `/api/v3/query_sql`, `/api/v3/configure/database`.
+
+mod database;
+mod errors;
+mod query;
+mod write;
+
+pub use database::{create, list};
+pub use errors::response as failure_response;
+pub use query::{query_get, query_post};
+pub use write::write;

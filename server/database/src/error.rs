@@ -1,0 +1,114 @@
+//! What can go wrong when a node is opened or written to.
+
+use std::time::Duration;
+
+use ochre_log::LogError;
+use ochre_types::{ByteSize, DatabaseName, NodeId};
+
+/// Why a write was not acknowledged.
+///
+/// Where [`WriteError::retry_after`] answers, the same write may succeed later; retrying is always safe.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The buffers' memory is used up.
+    #[error("the buffers hold {held} bytes of {limit}: retry once chunks have been persisted")]
+    MemoryFull {
+        /// Bytes held.
+        held: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The log did not take the batch, or could not make it durable.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Another server owns this node's prefix now.
+    #[error("this server has been replaced: {0}")]
+    Fenced(String),
+    /// The server is stopping.
+    #[error("the server is stopping: retry once it is back")]
+    Stopping,
+    /// No stamp may be given, as the catalog could not reserve more.
+    #[error("no more stamps are reserved in the catalog, as the object store does not answer: retry later")]
+    NoStamps,
+    /// Other writes kept changing the schema in a way that this one conflicts with.
+    #[error("the schema of database {0} changed while this write was checked: retry")]
+    SchemaChanged(DatabaseName),
+    /// One write touches more partitions than allowed.
+    #[error("the write touches {partitions} partitions, and at most {limit} are allowed: split it by time, or raise limits.partitions_per_write")]
+    TooManyPartitions {
+        /// Partitions touched.
+        partitions: usize,
+        /// Partitions allowed.
+        limit: usize,
+    },
+    /// The database does not exist and is not made by itself.
+    #[error("database not found: {:?}", .0.as_str())]
+    UnknownDatabase(DatabaseName),
+    /// The catalog did not take a change.
+    #[error("the catalog did not take the change: {0}")]
+    Catalog(String),
+    /// Rows could not be put into the buffer.
+    #[error("rows could not be put into the buffer: {0}")]
+    Buffer(#[from] arrow_schema::ArrowError),
+}
+
+impl WriteError {
+    /// After which time the same write may succeed, if it may at all without anybody's doing.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::MemoryFull { .. } | Self::SchemaChanged(_) => Some(Duration::from_secs(1)),
+            Self::Log(error) if error.is_retryable() => Some(Duration::from_secs(2)),
+            Self::Log(LogError::TooLarge { .. }) => None,
+            // A failed log, a fenced or stopping server: this process will not take it, its successor will.
+            Self::Log(_) | Self::Fenced(_) | Self::Stopping | Self::NoStamps => Some(Duration::from_secs(5)),
+            Self::Catalog(_) => Some(Duration::from_secs(5)),
+            Self::TooManyPartitions { .. } | Self::UnknownDatabase(_) | Self::Buffer(_) => None,
+        }
+    }
+}
+
+/// Why a node could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The object store can't be used.
+    #[error("the object store can't be used: {0}")]
+    Objects(String),
+    /// The node's prefix could not be claimed.
+    #[error("claiming the prefix of node {node}: {reason}")]
+    Claim {
+        /// The node.
+        node: NodeId,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A catalog could not be opened.
+    #[error("opening the catalog of {what}: {reason}")]
+    Catalog {
+        /// Whose catalog.
+        what: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The log could not be opened.
+    #[error("opening the log: {0}")]
+    Log(#[from] LogError),
+    /// The log could not be replayed.
+    #[error("replaying the log of database {database}: {reason}")]
+    Replay {
+        /// The database.
+        database: DatabaseName,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The query engine could not be set up.
+    #[error("setting up the query engine: {0}")]
+    Engine(String),
+    /// The memory budget is too small to work with.
+    #[error("a memory budget of {given} is too small: give at least {least}")]
+    Memory {
+        /// What was given.
+        given: ByteSize,
+        /// The least.
+        least: ByteSize,
+    },
+}

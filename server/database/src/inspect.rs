@@ -1,0 +1,193 @@
+//! Looks at a node's prefix and log without claiming either: what the catalogs have, and what the log holds beyond
+//! them, which was accepted and is in no Parquet yet.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use ochre_batch::codec;
+use ochre_env::Env;
+use ochre_log::{DirectoryReader, FrameKind, Inspection, LogError, ReadItem};
+use ochre_store::catalog::{Catalog, CatalogState, LoadError, NodeCatalog};
+use ochre_store::epoch::{self, ClaimError, EpochRecord};
+use ochre_store::object::Layout;
+use ochre_types::partition::{PartitionKey, Template};
+use ochre_types::{DatabaseName, LogId, Sequence, TableName};
+
+use crate::accept::split_batch;
+
+/// What was found of a node.
+#[derive(Debug)]
+pub struct Report {
+    /// The highest claim of its prefix; `None` if it was never claimed.
+    pub owner: Option<EpochRecord>,
+    /// The log that its catalog names.
+    pub log_id: Option<LogId>,
+    /// Its databases by name.
+    pub databases: Vec<DatabaseReport>,
+    /// The log's directory, where one was given.
+    pub log: Option<Inspection>,
+}
+
+/// What was found of a database.
+#[derive(Debug)]
+pub struct DatabaseReport {
+    /// Its name.
+    pub name: DatabaseName,
+    /// What its catalog has; or why it could not be read.
+    pub catalog: Result<CatalogReport, String>,
+    /// What the log holds beyond the catalog, where a log was given.
+    pub in_log_only: Option<InLogOnly>,
+}
+
+/// What a database's catalog has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CatalogReport {
+    /// The newest revision.
+    pub revision: u64,
+    /// Tables.
+    pub tables: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Rows in chunks, counting versions of one key apart.
+    pub rows: u64,
+    /// Bytes of the chunks' objects.
+    pub bytes: u64,
+    /// Up to where which log is in chunks.
+    pub low_water: Option<(LogId, Sequence)>,
+}
+
+/// What a log holds of a database that is in no chunk of its catalog.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InLogOnly {
+    /// Batches with at least one such row.
+    pub batches: u64,
+    /// Such rows, counting repeated keys.
+    pub rows: u64,
+    /// The sequences of the first and the last such batch.
+    pub range: Option<(Sequence, Sequence)>,
+    /// Of the rows, those known to be durable, and so maybe acknowledged: at or below the last synced mark.
+    pub durable_rows: u64,
+    /// Stretches of the log that can't be read.
+    pub damaged: u64,
+}
+
+/// Why nothing could be found out.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The epochs can't be read.
+    #[error(transparent)]
+    Epoch(#[from] ClaimError),
+    /// The node's catalog can't be read.
+    #[error(transparent)]
+    Catalog(#[from] LoadError),
+    /// The log can't be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Looks at the node whose objects `layout` names and, where given, at a log directory of it. Changes nothing.
+pub async fn inspect(
+    env: &Env,
+    objects: &Arc<dyn ObjectStore>,
+    layout: &Layout,
+    log_dir: Option<PathBuf>,
+) -> Result<Report, InspectError> {
+    let owner = epoch::current(objects, layout, env).await?;
+    let node = NodeCatalog::load(objects, layout, env).await?.map(|(_, state)| state);
+    let mut states = BTreeMap::new();
+    let mut databases = BTreeMap::new();
+    for name in node.iter().flat_map(|node| node.databases.keys()) {
+        let (catalog, state) = match Catalog::load(objects, layout, env, name).await {
+            Ok(Some((revision, state))) => (Ok(report(revision.0, &state)), Some(state)),
+            Ok(None) => (Ok(CatalogReport::default()), None),
+            Err(error) => (Err(error.to_string()), None),
+        };
+        states.extend(state.map(|state| (name.clone(), state)));
+        databases.insert(name.clone(), DatabaseReport { name: name.clone(), catalog, in_log_only: None });
+    }
+    let mut log = None;
+    if let Some(dir) = log_dir {
+        let inspection = ochre_log::inspect(&env.disk, &env.compute, dir.clone()).await?;
+        for (name, only) in in_log_only(env, dir, &inspection, &states).await? {
+            let unknown = || DatabaseReport { name: name.clone(), catalog: Ok(CatalogReport::default()), in_log_only: None };
+            databases.entry(name.clone()).or_insert_with(unknown).in_log_only = Some(only);
+        }
+        log = Some(inspection);
+    }
+    Ok(Report { owner, log_id: node.and_then(|node| node.log_id), databases: databases.into_values().collect(), log })
+}
+
+fn report(revision: u64, state: &CatalogState) -> CatalogReport {
+    CatalogReport {
+        revision,
+        tables: state.tables.len() as u64,
+        chunks: state.chunks().count() as u64,
+        rows: state.chunks().map(|chunk| chunk.rows).sum(),
+        bytes: state.chunks().map(|chunk| chunk.size_bytes).sum(),
+        low_water: state.low_water.map(|mark| (mark.log, mark.sequence)),
+    }
+}
+
+/// The last frame of which each partition has its rows in chunks, as far as they came from one log.
+type Covered = BTreeMap<(TableName, u64, PartitionKey), Sequence>;
+
+fn covered(state: &CatalogState, log: LogId) -> Covered {
+    let mut covered = Covered::new();
+    for chunk in state.chunks().filter(|chunk| chunk.log.log == log) {
+        let partition = (chunk.table.clone(), chunk.template.0, chunk.partition_key.clone());
+        let last = covered.entry(partition).or_default();
+        *last = (*last).max(chunk.log.last);
+    }
+    covered
+}
+
+async fn in_log_only(
+    env: &Env,
+    dir: PathBuf,
+    inspection: &Inspection,
+    states: &BTreeMap<DatabaseName, CatalogState>,
+) -> Result<BTreeMap<DatabaseName, InLogOnly>, LogError> {
+    let template = Arc::new(Template::default());
+    let log = inspection.log_id.unwrap_or_default();
+    let covered: BTreeMap<&DatabaseName, Covered> = states.iter().map(|(name, state)| (name, covered(state, log))).collect();
+    let mut found: BTreeMap<DatabaseName, InLogOnly> =
+        inspection.databases.keys().map(|name| (name.clone(), InLogOnly::default())).collect();
+    let mut reader = DirectoryReader::open(&env.disk, &env.compute, dir).await?;
+    while let Some(item) = reader.next().await? {
+        let frame = match item {
+            ReadItem::Frame(frame) if frame.header.kind == FrameKind::Rows => frame,
+            ReadItem::Frame(_) => continue,
+            ReadItem::Damage(damage) => {
+                tracing::warn!(?damage, "a part of the log can't be read");
+                found.values_mut().for_each(|only| only.damaged += 1);
+                continue;
+            }
+        };
+        let (database, sequence) = (frame.header.database.clone(), frame.header.sequence);
+        let only = found.entry(database.clone()).or_default();
+        let Ok(batch) = codec::decode(frame.payload) else {
+            only.damaged += 1;
+            continue;
+        };
+        let chunks = covered.get(&database);
+        let mut rows = 0;
+        for part in split_batch(&batch, &template) {
+            for (key, part_rows) in part.parts {
+                let partition = (part.table.clone(), template.id(), key);
+                if chunks.and_then(|chunks| chunks.get(&partition)).is_none_or(|last| *last < sequence) {
+                    rows += part_rows.len() as u64;
+                }
+            }
+        }
+        if rows > 0 {
+            let durable = inspection.databases.get(&database).is_some_and(|log| sequence <= log.synced_through);
+            only.batches += 1;
+            only.rows += rows;
+            only.durable_rows += if durable { rows } else { 0 };
+            only.range = Some((only.range.map_or(sequence, |(first, _)| first), sequence));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,37 @@
+//! The database server without its interfaces: here, and only here, the write path and the read path are put together.
+//!
+//! ```text
+//!   bytes -> parse -> batch -> match schema -> stamp -> log -(synced)-> buffer -> chunks -> Parquet + catalog
+//!                     |______________ accept.rs ______________|  apply in log order
+//!   SQL -> query engine -> snapshot of a table (source.rs)
+//!   start: claim epoch -> node catalog -> log -> each database's catalog -> replay (node.rs, open.rs, replay.rs)
+//! ```
+//!
+//! # Invariants
+//! 1. A write is acknowledged only when its frame is synced (or, by `ack: accepted`, when it is in the buffer), and
+//!    only by a server whose epoch was the highest within the last ten seconds.
+//! 2. Rows become visible in the order of the log, and under `ack: durable` only once they are durable: what a query
+//!    has shown, a crash can't take back.
+//! 3. A batch whose group commit was refused is never applied, not by this start and not by a replay.
+//! 4. Replay applies exactly what the catalog's chunks do not have yet.
+//! 5. Every stamp is above every stamp in the log and the catalogs, and below a ceiling that the catalog holds.
+//!
+//! # Absent on purpose
+//! HTTP, command lines, configuration files (see `app`); anything about other nodes (see `federation`, to come).
+
+mod accept;
+mod clock;
+mod database;
+mod error;
+pub mod inspect;
+mod node;
+mod replay;
+mod schema;
+mod source;
+mod status;
+mod system;
+
+pub use database::{Database, Written};
+pub use error::{OpenError, WriteError};
+pub use node::{DatabaseInfo, Health, LogHome, Node, NodeConfig, StopReason};
+pub use status::{DatabaseStatus, NodeStatus};

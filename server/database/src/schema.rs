@@ -1,0 +1,83 @@
+//! What writes know of a database's tables: the kind that each plain column name has.
+
+use std::collections::BTreeMap;
+
+use ochre_batch::Batch;
+use ochre_batch::builder::KnownColumns;
+use ochre_store::snapshot::TableColumn;
+use ochre_types::{ColumnId, ColumnKind, ColumnName, TableName};
+use parking_lot::RwLock;
+
+/// The tables of a database and the kinds of their columns, without time.
+#[derive(Debug, Default)]
+pub struct Schema {
+    tables: RwLock<BTreeMap<TableName, BTreeMap<ColumnName, ColumnKind>>>,
+}
+
+/// A column of a batch has another kind than the table's.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Conflict;
+
+impl Schema {
+    /// Whether every column of the batch has the kind that its table knows.
+    pub fn check(&self, batch: &Batch) -> Result<(), Conflict> {
+        let tables = self.tables.read();
+        for part in batch.tables() {
+            let Some(table) = tables.get(&part.table) else { continue };
+            let conflicts = |column: &&ColumnId| table.get(&column.name).is_some_and(|known| *known != column.kind);
+            if part.rows.columns().iter().any(|column| conflicts(&column)) {
+                return Err(Conflict);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what is new in the batch. A name that is known keeps its kind.
+    pub fn merge(&self, batch: &Batch) {
+        let is_known = {
+            let tables = self.tables.read();
+            batch.tables().iter().all(|part| {
+                tables.get(&part.table).is_some_and(|table| fields_and_tags(part.rows.columns()).all(|c| table.contains_key(&c.name)))
+            })
+        };
+        if is_known {
+            return;
+        }
+        for part in batch.tables() {
+            self.add(&part.table, fields_and_tags(part.rows.columns()));
+        }
+    }
+
+    /// Adds a table's columns as the catalog has them; of one name, the kind that was seen first counts.
+    pub fn restore(&self, table: &TableName, columns: &[TableColumn]) {
+        let mut by_age: Vec<&TableColumn> = columns.iter().collect();
+        by_age.sort_by_key(|column| (column.first_seen, column.id.kind));
+        self.add(table, by_age.into_iter().map(|column| &column.id).filter(|id| id.kind != ColumnKind::Time));
+    }
+
+    fn add<'a>(&self, table: &TableName, columns: impl Iterator<Item = &'a ColumnId>) {
+        let mut tables = self.tables.write();
+        let known = tables.entry(table.clone()).or_default();
+        for column in columns {
+            known.entry(column.name.clone()).or_insert(column.kind);
+        }
+    }
+}
+
+fn fields_and_tags(columns: &[ColumnId]) -> impl Iterator<Item = &ColumnId> {
+    columns.iter().filter(|column| column.kind != ColumnKind::Time)
+}
+
+impl KnownColumns for Schema {
+    fn kind(&self, table: &str, column: &str) -> Option<ColumnKind> {
+        self.tables.read().get(table)?.get(column).copied()
+    }
+
+    fn column_count(&self, table: &str) -> Option<usize> {
+        self.tables.read().get(table).map(BTreeMap::len)
+    }
+
+    fn table_count(&self) -> usize {
+        self.tables.read().len()
+    }
+}

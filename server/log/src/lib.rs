@@ -1,0 +1,57 @@
+//! The node's write-ahead log: one per node, frames of all databases, group commit.
+//!
+//! ```text
+//!   append --queue--> writer task --group--> segment file --sync--> synced, readers, cursors
+//!                        |                       ^
+//!                        +-- marks, cursors' file, dropping segments that nobody needs
+//!   open: survey segments -> verify every frame -> name damage, cut the torn tail -> a new segment
+//! ```
+//!
+//! # Invariants
+//! 1. `synced` answers only after the frame and everything before it in the log were synced.
+//! 2. The order of appending is the order on disk; a sequence is given once. Within a database, each frame names the
+//!    one before it, so that a hole is either explicit (refused or raised) or damage.
+//! 3. No reader and no cursor gets past what is synced.
+//! 4. Nothing of a frame that was refused with `Full` is ever replayed: the segment is cut back, durably, before the
+//!    answer. A failed sync or an unclear write ends the log until the next start.
+//! 5. No byte is served whose checksum does not match its place. Unreadable bytes below a mark, before a whole frame or
+//!    in any but the newest segment are damage: named and kept. Else they are a torn tail: moved to a side file.
+//! 6. Segments are numbered without holes, written by one incarnation each, never appended to after a start, and
+//!    dropped oldest first.
+//!
+//! # Absent on purpose
+//! What payloads mean; retries; deciding what is persisted; the home in an object store (to come beside `segment`).
+
+mod config;
+pub mod cursors;
+mod damage;
+mod error;
+pub mod format;
+mod frame;
+mod fuzz;
+pub mod heads;
+pub mod inspect;
+mod log;
+mod memory;
+mod open;
+mod reader;
+mod recover;
+mod scan;
+mod segment;
+mod shared;
+mod status;
+mod writer;
+
+pub use config::{Home, LogConfig};
+pub use cursors::CursorState;
+pub use damage::{Damage, DamageCause, TornTail};
+pub use error::LogError;
+pub use fuzz::fuzz_decode;
+pub use frame::{Frame, FrameHeader, FrameKind, MAX_PATH, MAX_PAYLOAD, Predecessor, Record};
+pub use inspect::{DirectoryReader, InspectedDatabase, InspectedSegment, Inspection, inspect};
+pub use log::{Appended, DatabaseTail, Log, Opened};
+pub use reader::{LogReader, ReadItem};
+pub use status::{DatabaseStatus, LogStatus};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,398 @@
+//! Looks through a log's directory without changing it: what is whole, what is damaged, what is a torn tail.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::Path;
+
+use ochre_env::Disk;
+use ochre_types::{DatabaseName, Incarnation, LogId, Sequence};
+
+use crate::cursors::{self, Slots};
+use crate::damage::{Damage, DamageCause, TornTail};
+use crate::error::LogError;
+use crate::format::{
+    Entry, FRAME_FIXED, RawHeader, SEGMENT_HEADER, SegmentHeader, SegmentHeaderError, VERSION, segment_name,
+    segment_number,
+};
+use crate::heads::Heads;
+use crate::scan::{Found, Scanner, Want};
+use crate::shared::SegmentMeta;
+
+/// A segment as it was found.
+#[derive(Debug, Clone)]
+pub(crate) struct Surveyed {
+    pub meta: SegmentMeta,
+    /// Who wrote it, if the header is readable.
+    pub incarnation: Option<Incarnation>,
+    /// The offset below which frames say that everything was synced.
+    pub mark: u64,
+    /// Whole frames of databases.
+    pub frames: u64,
+}
+
+/// What a directory holds.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// `None` if nothing tells it.
+    pub log_id: Option<LogId>,
+    pub segments: Vec<Surveyed>,
+    pub damage: Vec<Damage>,
+    pub torn_tail: Option<TornTail>,
+    pub sealed: bool,
+    /// Where each database stands, raised above what unreadable bytes may have held.
+    pub heads: Heads,
+    /// For each database, the last sequence that is no longer in the log.
+    pub released: BTreeMap<DatabaseName, Sequence>,
+    /// For each database, the last sequence below a mark.
+    pub marked: BTreeMap<DatabaseName, Sequence>,
+    pub cursors: CursorsFound,
+    /// The highest number of any segment; 0 if there are none.
+    pub highest_number: u64,
+}
+
+/// The file of cursors.
+#[derive(Debug, Default)]
+pub(crate) enum CursorsFound {
+    /// There is none.
+    #[default]
+    Missing,
+    /// There is one, but it is not this log's or not readable.
+    Unreadable,
+    Whole(Slots),
+}
+
+/// A segment file before its frames were read.
+struct Listed {
+    number: u64,
+    length: u64,
+    header: Result<SegmentHeader, SegmentHeaderError>,
+}
+
+/// Bytes that may turn out damaged or torn.
+struct Suspect {
+    offset: u64,
+    length: u64,
+    cause: DamageCause,
+    /// The frame's header, if that is whole.
+    raw: Option<RawHeader>,
+}
+
+/// Looks through `dir`. Blocks.
+pub(crate) fn survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, LogError> {
+    let listed = list(disk, dir)?;
+    let (cursors_id, cursors) = read_cursors(disk, dir)?;
+    let log_id = vote(&listed).or(cursors_id);
+    let mut walk = Recovery::new(disk, dir, log_id);
+    walk.survey.highest_number = listed.last().map_or(0, |last| last.number);
+    for (index, segment) in listed.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|before| listed.get(before));
+        walk.segment(segment, before, listed.get(index + 1))?;
+    }
+    walk.finish(cursors_id, cursors);
+    Ok(walk.survey)
+}
+
+fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Listed>, LogError> {
+    let entries = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(LogError::io("listing", dir))?,
+    };
+    let mut listed = Vec::new();
+    for entry in entries {
+        let Some(number) = entry.name.to_str().and_then(segment_number).filter(|_| !entry.is_dir) else { continue };
+        let path = dir.join(&entry.name);
+        let mut bytes = vec![0; entry.len.min(SEGMENT_HEADER) as usize];
+        let file = disk.open_read(&path).map_err(LogError::io("opening", &path))?;
+        file.read_exact_at(&mut bytes, 0).map_err(LogError::io("reading", &path))?;
+        let header = SegmentHeader::decode(&bytes);
+        if let Err(SegmentHeaderError::Version(version)) = header {
+            return Err(LogError::Version { file: path, version, supported: VERSION });
+        }
+        listed.push(Listed { number, length: entry.len, header });
+    }
+    listed.sort_by_key(|segment| segment.number);
+    Ok(listed)
+}
+
+/// The log id that most headers bear; of several, the one that comes first.
+fn vote(listed: &[Listed]) -> Option<LogId> {
+    let mut votes: Vec<(LogId, usize)> = Vec::new();
+    for header in listed.iter().filter_map(|segment| segment.header.ok().filter(|h| h.number == segment.number)) {
+        match votes.iter_mut().find(|(id, _)| *id == header.log_id) {
+            Some((_, count)) => *count += 1,
+            None => votes.push((header.log_id, 1)),
+        }
+    }
+    let most = votes.iter().map(|(_, count)| *count).max()?;
+    votes.iter().find(|(_, count)| *count == most).map(|(id, _)| *id)
+}
+
+fn read_cursors(disk: &dyn Disk, dir: &Path) -> Result<(Option<LogId>, CursorsFound), LogError> {
+    let path = dir.join(cursors::FILE);
+    match disk.read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((None, CursorsFound::Missing)),
+        Err(error) => Err(LogError::io("reading", &path)(error)),
+        Ok(bytes) => Ok(match cursors::decode(&bytes) {
+            Some((id, slots)) => (Some(id), CursorsFound::Whole(slots)),
+            None => (None, CursorsFound::Unreadable),
+        }),
+    }
+}
+
+struct Recovery<'a> {
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    log_id: Option<LogId>,
+    survey: Survey,
+    /// For each database, the last sequence come upon, and how much damage was known then.
+    chain: BTreeMap<DatabaseName, (Sequence, usize)>,
+    /// Unreadable bytes since the last heads.
+    unknown_bytes: u64,
+    /// Frames of the current segment that no mark covers yet: offset, database, sequence.
+    unmarked: VecDeque<(u64, DatabaseName, Sequence)>,
+}
+
+impl<'a> Recovery<'a> {
+    fn new(disk: &'a dyn Disk, dir: &'a Path, log_id: Option<LogId>) -> Self {
+        Self {
+            disk,
+            dir,
+            log_id,
+            survey: Survey { log_id, ..Survey::default() },
+            chain: BTreeMap::new(),
+            unknown_bytes: 0,
+            unmarked: VecDeque::new(),
+        }
+    }
+
+    fn segment(&mut self, listed: &Listed, before: Option<&Listed>, after: Option<&Listed>) -> Result<(), LogError> {
+        let meta = SegmentMeta { number: listed.number, length: listed.length, ..SegmentMeta::default() };
+        let mut found = Surveyed { meta, incarnation: None, mark: 0, frames: 0 };
+        if let Some(before) = before
+            && listed.number > before.number + 1
+        {
+            self.damaged(before.number + 1, 0, 0, DamageCause::MissingSegment);
+        }
+        if let Some(cause) = self.foreign(listed) {
+            self.damaged(listed.number, 0, listed.length, cause);
+            self.unknown_bytes += listed.length;
+            found.meta.damaged = true;
+            self.survey.segments.push(found);
+            return Ok(());
+        }
+        let known = self.damage_count();
+        found.incarnation = listed.header.ok().map(|header| header.incarnation);
+        let expected = after
+            .filter(|after| after.number == listed.number + 1)
+            .and_then(|after| after.header.ok())
+            .filter(|header| Some(header.log_id) == self.log_id && header.previous_length > 0)
+            .map(|header| header.previous_length);
+        // What is beyond the length that the next segment names was refused or never synced.
+        found.meta.length = listed.length.min(expected.unwrap_or(u64::MAX));
+        self.survey.sealed = false;
+        let suspects = self.frames(listed, &mut found)?;
+        let (damaged, torn): (Vec<_>, Vec<_>) = suspects.into_iter().partition(|suspect| {
+            let lonely = before.is_none() && listed.number > 1 && suspect.offset <= SEGMENT_HEADER;
+            after.is_some() || suspect.offset < found.mark || (lonely && found.frames == 0)
+        });
+        self.condemn(damaged, &mut found);
+        match torn.first() {
+            Some(first) => {
+                self.survey.torn_tail = Some(TornTail {
+                    file: segment_name(listed.number),
+                    offset: first.offset,
+                    length: listed.length - first.offset,
+                    kept_as: None,
+                });
+                found.meta.length = first.offset;
+                self.survey.sealed = false;
+            }
+            None if after.is_some() => self.mark(u64::MAX),
+            None => {}
+        }
+        if let Some(expected) = expected.filter(|expected| *expected > listed.length) {
+            self.damaged(listed.number, listed.length, 0, DamageCause::Shortened { expected });
+            self.unknown_bytes += expected - listed.length;
+        }
+        found.meta.damaged = self.damage_count() > known;
+        self.unmarked.clear();
+        self.survey.segments.push(found);
+        Ok(())
+    }
+
+    /// Why nothing of a segment may be used.
+    fn foreign(&self, listed: &Listed) -> Option<DamageCause> {
+        match listed.header {
+            Ok(header) if header.number != listed.number => {
+                Some(DamageCause::OtherNumber { found: header.number })
+            }
+            Ok(header) if Some(header.log_id) != self.log_id => Some(DamageCause::OtherLog { found: header.log_id }),
+            // Without the log's id, no frame can be verified.
+            Err(_) if self.log_id.is_none() && listed.number > 1 => Some(DamageCause::SegmentHeader),
+            _ => None,
+        }
+    }
+
+    /// Reads a segment's frames; returns the suspects that no whole frame follows.
+    fn frames(&mut self, listed: &Listed, found: &mut Surveyed) -> Result<Vec<Suspect>, LogError> {
+        let mut suspects = Vec::new();
+        if listed.header.is_err() {
+            let length = found.meta.length.min(SEGMENT_HEADER);
+            suspects.push(Suspect { offset: 0, length, cause: DamageCause::SegmentHeader, raw: None });
+        }
+        let Some(log_id) = self.log_id.filter(|_| found.meta.length > SEGMENT_HEADER) else {
+            if let Some(header) = suspects.first_mut() {
+                header.length = found.meta.length;
+            }
+            return Ok(suspects);
+        };
+        let path = self.dir.join(segment_name(listed.number));
+        let file = self.disk.open_read(&path).map_err(LogError::io("opening", &path))?;
+        let mut scanner = Scanner::new(file, log_id, listed.number, SEGMENT_HEADER, found.meta.length);
+        let want = |raw: &RawHeader| if raw.entry == Entry::Mark { Want::Payload } else { Want::Check };
+        while let Some(next) = scanner.next(want).map_err(LogError::io("reading", &path))? {
+            match next {
+                Found::Bad { offset, length } => match suspects.last_mut() {
+                    Some(last) if last.raw.is_none() && last.offset + last.length == offset => last.length += length,
+                    _ => suspects.push(Suspect { offset, length, cause: DamageCause::Frame, raw: None }),
+                },
+                Found::BadPayload { offset, raw } => {
+                    found.mark = found.mark.max(raw.synced_through);
+                    let (length, cause) = (raw.frame_length(), DamageCause::Payload);
+                    suspects.push(Suspect { offset, length, cause, raw: Some(raw) });
+                }
+                Found::Frame { offset, raw, payload } => {
+                    self.condemn(std::mem::take(&mut suspects), found);
+                    found.mark = found.mark.max(raw.synced_through);
+                    self.mark(found.mark);
+                    self.whole(offset, raw, &payload, found);
+                }
+            }
+        }
+        Ok(suspects)
+    }
+
+    fn whole(&mut self, offset: u64, raw: RawHeader, payload: &[u8], found: &mut Surveyed) {
+        self.survey.sealed = raw.entry == Entry::Seal;
+        let number = found.meta.number;
+        match raw.entry {
+            Entry::Record(header) => {
+                self.see(&header.database, header.previous, header.sequence, number, offset);
+                self.survey.heads.see(&header, found.incarnation);
+                found.meta.see(&header.database, header.sequence, offset);
+                found.frames += 1;
+                self.unmarked.push_back((offset, header.database, header.sequence));
+            }
+            Entry::Mark => {
+                let Some(heads) = Heads::decode(payload) else { return };
+                for (database, head) in heads.databases {
+                    self.see(&database, head.last, head.last, number, offset);
+                    let mine = self.survey.heads.databases.entry(database).or_default();
+                    mine.last = mine.last.max(head.last);
+                    if head.writer.incarnation != Incarnation(0) {
+                        mine.writer = head.writer;
+                    }
+                }
+                self.survey.heads.highest = self.survey.heads.highest.max(heads.highest);
+                self.unknown_bytes = 0;
+            }
+            Entry::Seal => {}
+        }
+    }
+
+    /// Follows the chain of a database's frames: what lies between is lost.
+    fn see(&mut self, database: &DatabaseName, previous: Sequence, sequence: Sequence, number: u64, offset: u64) {
+        match self.chain.get(database) {
+            None => {
+                self.survey.released.insert(database.clone(), previous);
+            }
+            Some((last, known)) if previous > *last => {
+                let (lost, mut named) = ((last.next(), previous), false);
+                for damage in self.survey.damage.iter_mut().skip(*known) {
+                    if damage.cause != DamageCause::Payload {
+                        damage.sequences.insert(database.clone(), lost);
+                        named = true;
+                    }
+                }
+                if !named {
+                    self.damaged(number, offset, 0, DamageCause::MissingFrames);
+                    if let Some(damage) = self.survey.damage.last_mut() {
+                        damage.sequences.insert(database.clone(), lost);
+                    }
+                }
+            }
+            Some(_) => {}
+        }
+        let known = self.damage_count();
+        let entry = self.chain.entry(database.clone()).or_default();
+        *entry = (entry.0.max(sequence), known);
+    }
+
+    /// Names suspects as damage.
+    fn condemn(&mut self, suspects: Vec<Suspect>, found: &mut Surveyed) {
+        for Suspect { offset, length, cause, raw } in suspects {
+            let number = found.meta.number;
+            match raw.map(|raw| raw.entry) {
+                Some(Entry::Record(header)) => {
+                    self.see(&header.database, header.previous, header.sequence, number, offset);
+                    self.survey.heads.see(&header, found.incarnation);
+                    found.meta.see(&header.database, header.sequence, offset);
+                    self.damaged(number, offset, length, cause);
+                    if let Some(damage) = self.survey.damage.last_mut() {
+                        damage.sequences.insert(header.database, (header.sequence, header.sequence));
+                    }
+                }
+                other => {
+                    self.damaged(number, offset, length, cause);
+                    self.unknown_bytes += if other.is_none() { length } else { 0 };
+                }
+            }
+        }
+    }
+
+    fn damaged(&mut self, number: u64, offset: u64, length: u64, cause: DamageCause) {
+        let file = segment_name(number);
+        self.survey.damage.push(Damage { file, offset, length, cause, sequences: BTreeMap::new() });
+    }
+
+    fn damage_count(&self) -> usize {
+        self.survey.damage.len()
+    }
+
+    /// Takes note that everything of the current segment below `offset` was synced.
+    fn mark(&mut self, offset: u64) {
+        while let Some((_, database, sequence)) = self.unmarked.pop_front_if(|(at, ..)| *at < offset) {
+            self.survey.marked.insert(database, sequence);
+        }
+    }
+
+    fn finish(&mut self, cursors_id: Option<LogId>, cursors: CursorsFound) {
+        // A frame has at least this many bytes, so no database can have had more frames there.
+        let skipped = self.unknown_bytes / FRAME_FIXED as u64;
+        let empty = self.survey.heads.databases.is_empty();
+        for head in self.survey.heads.databases.values_mut() {
+            head.last = Sequence(head.last.0 + skipped);
+        }
+        let foreign = cursors_id.is_some() && cursors_id != self.log_id;
+        self.survey.cursors = match cursors {
+            CursorsFound::Whole(slots) if !foreign && !(self.survey.segments.is_empty()) => CursorsFound::Whole(slots),
+            CursorsFound::Missing => CursorsFound::Missing,
+            _ => CursorsFound::Unreadable,
+        };
+        let lost = match self.survey.cursors {
+            CursorsFound::Whole(_) => false,
+            // They are written before the first frame is.
+            CursorsFound::Missing => !empty,
+            CursorsFound::Unreadable => true,
+        };
+        if lost {
+            let file = cursors::FILE.to_owned();
+            let cause = DamageCause::Cursors;
+            self.survey.damage.push(Damage { file, offset: 0, length: 0, cause, sequences: BTreeMap::new() });
+        }
+        // Without any segment, an id from the cursors is that of a log that is lost.
+        if self.survey.segments.is_empty() {
+            self.survey.log_id = None;
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Why a query gave no answer, or not all of it.
+
+use datafusion::common::DataFusionError;
+
+use crate::params::ParamError;
+
+/// Why a query failed.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The text is no SQL, or it names columns or functions that don't exist or don't fit.
+    #[error("this SQL can't be planned: {0}")]
+    Sql(String),
+    /// The statement is too long or too deep to be planned safely.
+    #[error("this SQL is too complex: {0}")]
+    TooComplex(String),
+    /// There are several statements, or none.
+    #[error("a query has one statement, and here are {0}: send them one by one")]
+    Statements(usize),
+    /// The statement does something else than reading.
+    #[error("{0} is not allowed here: a query can only read, with SELECT, EXPLAIN or SHOW")]
+    Refused(String),
+    /// A table is named in another database, which one statement can't reach.
+    #[error("database {0:?} is not known here: a query reads the one database that it is sent to")]
+    UnknownDatabase(String),
+    /// A table does not exist.
+    #[error("table {0:?} is not known: SHOW TABLES lists those that are")]
+    UnknownTable(String),
+    /// A parameter can't be used.
+    #[error(transparent)]
+    Parameter(#[from] ParamError),
+    /// The memory for queries is used up.
+    #[error("the memory for queries is used up: narrow the time range, or raise it on the server ({0})")]
+    ResourcesExhausted(String),
+    /// Reading or computing failed.
+    #[error("the query failed while it ran: {0}")]
+    Execution(String),
+}
+
+/// What kind of error it is, for mapping to a protocol's codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QueryErrorKind {
+    /// The client's SQL or its parameters are at fault.
+    Sql,
+    /// The client named a database that is not there.
+    UnknownDatabase,
+    /// The client named a table that is not there.
+    UnknownTable,
+    /// The client asked for what queries may not do.
+    Refused,
+    /// The server is short of memory; the same query may work later.
+    ResourcesExhausted,
+    /// The server failed, or a value did (such as a division by zero).
+    Execution,
+}
+
+impl QueryError {
+    /// The kind of this error. Stable: protocols map it.
+    pub fn kind(&self) -> QueryErrorKind {
+        match self {
+            Self::Sql(_) | Self::TooComplex(_) | Self::Statements(_) | Self::Parameter(_) => QueryErrorKind::Sql,
+            Self::Refused(_) => QueryErrorKind::Refused,
+            Self::UnknownDatabase(_) => QueryErrorKind::UnknownDatabase,
+            Self::UnknownTable(_) => QueryErrorKind::UnknownTable,
+            Self::ResourcesExhausted(_) => QueryErrorKind::ResourcesExhausted,
+            Self::Execution(_) => QueryErrorKind::Execution,
+        }
+    }
+
+    /// An error that came while the statement was planned: the client's fault unless it says otherwise.
+    pub(crate) fn planning(error: &DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(message) => Self::ResourcesExhausted(message.clone()),
+            DataFusionError::ObjectStore(_)
+            | DataFusionError::IoError(_)
+            | DataFusionError::ParquetError(_)
+            | DataFusionError::Internal(_) => Self::Execution(error.strip_backtrace()),
+            _ => Self::Sql(error.strip_backtrace()),
+        }
+    }
+
+    /// An error that came while the plan ran.
+    pub(crate) fn running(error: &DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(message) => Self::ResourcesExhausted(message.clone()),
+            _ => Self::Execution(error.strip_backtrace()),
+        }
+    }
+}

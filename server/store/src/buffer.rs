@@ -1,0 +1,449 @@
+//! The chunks of one database: rows go in at one side, snapshots for queries come out at the other, and the
+//! lifecycle moves chunks along between the two.
+//!
+//! One short lock guards the state; nothing is sorted, encoded or awaited under it. A writer never waits for a
+//! query, nor a query for a writer, for longer than it takes to copy a list of pointers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arrow_schema::ArrowError;
+use object_store::path::Path;
+use ochre_batch::rows::canonical_order;
+use ochre_batch::{Rows, SortOrder, StampedRows, Stamps};
+use ochre_types::partition::{PartitionKey, Template};
+use ochre_types::rules::BufferRules;
+use ochre_types::{ColumnId, DatabaseName, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName};
+use parking_lot::Mutex;
+
+use crate::catalog::{CatalogState, ChunkId, ChunkMeta, TableState};
+use crate::chunk::{FreezeReason, FrozenChunk, OpenChunk};
+use crate::memory::{BufferMemory, Pressure};
+use crate::object::Layout;
+use crate::partition::{FreezeJob, Partition, PartitionId, PersistJob, PersistedChunk, Sealed};
+use crate::snapshot::{TableColumn, TableSnapshot};
+
+/// Where a batch stands: its place in this node's log, its stamp and its origin.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed {
+    /// The local sequence of its frame.
+    pub sequence: Sequence,
+    /// Its stamp.
+    pub stamp: Stamp,
+    /// The incarnation that accepted it.
+    pub origin: Incarnation,
+    /// Its sequence among that incarnation's batches.
+    pub origin_sequence: u64,
+}
+
+/// The rows of one table of a batch, split by partition key.
+#[derive(Debug, Clone)]
+pub struct TablePart {
+    /// The table.
+    pub table: TableName,
+    /// The columns that the batch has of it.
+    pub columns: Arc<[ColumnId]>,
+    /// The template that made the keys.
+    pub template: Arc<Template>,
+    /// The rows by partition key, each in order of arrival.
+    pub parts: Vec<(PartitionKey, Rows)>,
+}
+
+/// The chunks of one database. See the module's doc.
+#[derive(Debug)]
+pub struct Buffer {
+    database: DatabaseName,
+    incarnation: Incarnation,
+    memory: BufferMemory,
+    next_chunk: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tables: BTreeMap<TableName, Table>,
+    applied_through: Sequence,
+    /// Runs of applied frames above the low-water mark that carry batches.
+    uncovered: VecDeque<Run>,
+}
+
+/// Neighbouring frames that carry neighbouring batches of one origin.
+#[derive(Debug)]
+struct Run {
+    first: Sequence,
+    last: Sequence,
+    origin: Incarnation,
+    first_batch: u64,
+}
+
+#[derive(Debug)]
+struct Table {
+    columns: Arc<[TableColumn]>,
+    order: Option<SortOrder>,
+    /// Rises with each change of the order; 0 before there is one.
+    order_version: u32,
+    partitions: BTreeMap<PartitionId, Partition>,
+}
+
+/// What may be released once a commit is durable: see [`Buffer::low_water_without`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LowWater {
+    /// Every frame at or below this is in committed Parquet.
+    pub sequence: Sequence,
+    /// The batches of those frames, by origin.
+    pub batches: BTreeMap<Incarnation, IntervalSet>,
+}
+
+/// Chunks that are in memory only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unpersisted {
+    /// How many.
+    pub chunks: u64,
+    /// Their rows, counting repeated keys.
+    pub rows: u64,
+}
+
+impl Buffer {
+    /// A buffer with what the catalog has: tables, columns, orders and persisted chunks. Positions of a log that is
+    /// not `log` count for nothing.
+    pub fn restore(
+        catalog: &CatalogState,
+        layout: &Layout,
+        log: LogId,
+        incarnation: Incarnation,
+        memory: BufferMemory,
+    ) -> Self {
+        let templates: BTreeMap<u64, Arc<Template>> = catalog
+            .templates
+            .iter()
+            .filter_map(|(id, text)| Some((id.0, Arc::new(text.parse().ok()?))))
+            .collect();
+        let mut tables = BTreeMap::new();
+        for (name, state) in &catalog.tables {
+            let mut table = Table::restore(state);
+            for meta in state.chunks.values() {
+                let template = templates.get(&meta.template.0).cloned();
+                let id = (meta.template.0, meta.partition_key.clone());
+                let partition = table.partitions.entry(id).or_insert_with(|| Partition::new(template));
+                if meta.log.log == log {
+                    partition.persisted_through = partition.persisted_through.max(meta.log.last);
+                }
+                let path = layout.object(&catalog.database, &meta.object);
+                partition.persisted.push(PersistedChunk { meta: meta.clone(), path, resident: None });
+            }
+            tables.insert(name.clone(), table);
+        }
+        let applied_through = match catalog.low_water {
+            Some(mark) if mark.log == log => mark.sequence,
+            _ => Sequence::ZERO,
+        };
+        Self {
+            database: catalog.database.clone(),
+            incarnation,
+            memory,
+            next_chunk: AtomicU64::new(1),
+            state: Mutex::new(State { tables, applied_through, uncovered: VecDeque::new() }),
+        }
+    }
+
+    /// Adds a batch. Must be called in the order of local sequences. Rows of a partition whose persisted chunks
+    /// already cover the frame (as happens in replay) are passed over.
+    pub fn apply(&self, placed: Placed, tables: &[TablePart], now: Duration) -> Result<(), ArrowError> {
+        let mut state = self.state.lock();
+        for part in tables {
+            let table = state.tables.entry(part.table.clone()).or_insert_with(Table::new);
+            table.add_columns(&part.columns, placed.stamp);
+            for (key, rows) in &part.parts {
+                let id = (part.template.id(), key.clone());
+                let partition = table.partitions.entry(id).or_insert_with(|| Partition::new(Some(part.template.clone())));
+                if placed.sequence <= partition.persisted_through {
+                    continue;
+                }
+                let open = partition.open.get_or_insert_with(|| OpenChunk::new(self.new_chunk_id(), &self.memory, now));
+                open.append(StampedRows { rows: rows.clone(), stamps: Stamps::One(placed.stamp) })?;
+                open.coverage.add(placed.sequence, placed.origin, placed.origin_sequence);
+            }
+        }
+        state.note_batch(placed);
+        Ok(())
+    }
+
+    /// Notes that frames up to `sequence` carry nothing for the buffer beyond what was applied.
+    pub fn skip_to(&self, sequence: Sequence) {
+        let mut state = self.state.lock();
+        state.applied_through = state.applied_through.max(sequence);
+    }
+
+    /// The last frame applied.
+    pub fn applied_through(&self) -> Sequence {
+        self.state.lock().applied_through
+    }
+
+    fn new_chunk_id(&self) -> ChunkId {
+        ChunkId { incarnation: self.incarnation, counter: self.next_chunk.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// The names of the tables.
+    pub fn tables(&self) -> Vec<TableName> {
+        self.state.lock().tables.keys().cloned().collect()
+    }
+
+    /// The columns of a table.
+    pub fn columns(&self, table: &str) -> Option<Arc<[TableColumn]>> {
+        self.state.lock().tables.get(table).map(|table| table.columns.clone())
+    }
+
+    /// A table at this moment.
+    pub fn snapshot(&self, table: &str) -> Option<TableSnapshot> {
+        let state = self.state.lock();
+        let (name, table) = state.tables.get_key_value(table)?;
+        let mut chunks = Vec::new();
+        for (id, partition) in &table.partitions {
+            partition.snapshot(id, &mut chunks);
+        }
+        Some(TableSnapshot {
+            database: self.database.clone(),
+            table: name.clone(),
+            columns: table.columns.clone(),
+            order: table.order.clone().unwrap_or_default(),
+            chunks,
+        })
+    }
+
+    /// Closes every open chunk that is due by the rules, or all of them.
+    pub fn close_due(&self, rules: &BufferRules, now: Duration, all: Option<FreezeReason>) {
+        let mut state = self.state.lock();
+        for partition in state.tables.values_mut().flat_map(|table| table.partitions.values_mut()) {
+            let Some(open) = &partition.open else { continue };
+            let reason = if open.rows() >= rules.freeze_rows || open.bytes() >= rules.freeze_size.0 {
+                Some(FreezeReason::Full)
+            } else if now.saturating_sub(open.opened_at) >= rules.freeze_after {
+                Some(FreezeReason::Age)
+            } else {
+                all
+            };
+            if let Some(reason) = reason {
+                partition.close_open(reason);
+            }
+        }
+    }
+
+    /// Closes the largest open chunk because memory is wanted back. False if there is none.
+    pub fn close_largest(&self) -> bool {
+        let mut state = self.state.lock();
+        let largest = state
+            .tables
+            .values_mut()
+            .flat_map(|table| table.partitions.values_mut())
+            .filter(|partition| partition.open.is_some())
+            .max_by_key(|partition| partition.open.as_ref().map_or(0, OpenChunk::bytes));
+        match largest {
+            Some(partition) => {
+                partition.close_open(FreezeReason::Memory);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A closed chunk that waits to be frozen.
+    pub fn next_to_freeze(&self) -> Option<FreezeJob> {
+        let state = self.state.lock();
+        state.tables.iter().find_map(|(name, table)| {
+            table.partitions.iter().find_map(|(id, partition)| {
+                partition.sealed.iter().find_map(|sealed| match sealed {
+                    Sealed::Closed(chunk) => Some(FreezeJob {
+                        table: name.clone(),
+                        partition: id.clone(),
+                        chunk: chunk.clone(),
+                        order: table.order.clone(),
+                    }),
+                    Sealed::Frozen(_) => None,
+                })
+            })
+        })
+    }
+
+    /// Puts a frozen chunk in the place of the closed one. The first one of a table decides its order.
+    pub fn install_frozen(&self, table: &TableName, partition: &PartitionId, frozen: FrozenChunk) {
+        let mut state = self.state.lock();
+        let Some(table) = state.tables.get_mut(table) else { return };
+        if table.order.is_none() {
+            let order = frozen.order.clone();
+            let ids: Vec<ColumnId> = table.columns.iter().map(|column| column.id.clone()).collect();
+            table.order = Some(order.extended(&ids).unwrap_or(order));
+            table.order_version = 1;
+        }
+        if let Some(partition) = table.partitions.get_mut(partition) {
+            partition.install_frozen(Arc::new(frozen));
+        }
+    }
+
+    /// The oldest sealed chunk of a partition, where it is frozen and `due`.
+    pub fn next_to_persist(&self, due: impl Fn(&FrozenChunk) -> bool) -> Option<PersistJob> {
+        let state = self.state.lock();
+        let mut oldest: Option<PersistJob> = None;
+        for (name, table) in &state.tables {
+            for (id, partition) in &table.partitions {
+                let Some(Sealed::Frozen(chunk)) = partition.sealed.first() else { continue };
+                if !due(chunk) || oldest.as_ref().is_some_and(|job| job.chunk.opened_at <= chunk.opened_at) {
+                    continue;
+                }
+                oldest = Some(PersistJob {
+                    table: name.clone(),
+                    partition: id.clone(),
+                    chunk: chunk.clone(),
+                    columns: table.columns.clone(),
+                    order: table.order.clone().unwrap_or_default(),
+                    order_version: table.order_version,
+                    template: partition.template.clone(),
+                });
+            }
+        }
+        oldest
+    }
+
+    /// What will be in committed Parquet once the chunk `id` is.
+    pub fn low_water_without(&self, id: ChunkId) -> LowWater {
+        let state = self.state.lock();
+        let first = state
+            .tables
+            .values()
+            .flat_map(|table| table.partitions.values())
+            .filter_map(|partition| partition.first_unpersisted(Some(id)))
+            .min();
+        let sequence = first.map_or(state.applied_through, |first| Sequence(first.0 - 1));
+        let mut batches: BTreeMap<Incarnation, IntervalSet> = BTreeMap::new();
+        for run in state.uncovered.iter().take_while(|run| run.first <= sequence) {
+            let count = run.last.0.min(sequence.0) - run.first.0;
+            batches.entry(run.origin).or_default().insert(run.first_batch, run.first_batch + count);
+        }
+        LowWater { sequence, batches }
+    }
+
+    /// Moves a frozen chunk among the persisted, once the catalog has it, and forgets what the mark covers.
+    pub fn install_persisted(
+        &self,
+        table: &TableName,
+        partition: &PartitionId,
+        meta: Arc<ChunkMeta>,
+        path: Path,
+        low_water: &LowWater,
+    ) {
+        let keep_resident = self.memory.pressure() == Pressure::None;
+        let mut state = self.state.lock();
+        if let Some(partition) = state.tables.get_mut(table).and_then(|table| table.partitions.get_mut(partition)) {
+            partition.install_persisted(meta, path, keep_resident);
+        }
+        state.forget_through(low_water.sequence);
+    }
+
+    /// Gives up copies in memory of persisted chunks, oldest first, until `enough` says so. Returns how many.
+    pub fn evict_resident(&self, enough: impl Fn() -> bool) -> usize {
+        let mut state = self.state.lock();
+        let mut evicted = 0;
+        for partition in state.tables.values_mut().flat_map(|table| table.partitions.values_mut()) {
+            for chunk in partition.persisted.iter_mut().filter(|chunk| chunk.resident.is_some()) {
+                if enough() {
+                    return evicted;
+                }
+                chunk.resident = None;
+                evicted += 1;
+            }
+        }
+        evicted
+    }
+
+    /// The chunks that are in memory only.
+    pub fn unpersisted(&self) -> Unpersisted {
+        let state = self.state.lock();
+        let mut sum = Unpersisted::default();
+        for partition in state.tables.values().flat_map(|table| table.partitions.values()) {
+            sum.chunks += partition.sealed.len() as u64 + u64::from(partition.open.is_some());
+            sum.rows += partition.sealed.iter().map(Sealed::rows).sum::<u64>();
+            sum.rows += partition.open.as_ref().map_or(0, OpenChunk::rows);
+        }
+        sum
+    }
+}
+
+impl State {
+    fn note_batch(&mut self, placed: Placed) {
+        self.applied_through = self.applied_through.max(placed.sequence);
+        if let Some(run) = self.uncovered.back_mut()
+            && run.origin == placed.origin
+            && run.last.next() == placed.sequence
+            && run.first_batch + (run.last.0 - run.first.0) + 1 == placed.origin_sequence
+        {
+            run.last = placed.sequence;
+            return;
+        }
+        self.uncovered.push_back(Run {
+            first: placed.sequence,
+            last: placed.sequence,
+            origin: placed.origin,
+            first_batch: placed.origin_sequence,
+        });
+    }
+
+    fn forget_through(&mut self, mark: Sequence) {
+        while let Some(run) = self.uncovered.front_mut() {
+            if run.last <= mark {
+                self.uncovered.pop_front();
+                continue;
+            }
+            if run.first <= mark {
+                run.first_batch += mark.0 + 1 - run.first.0;
+                run.first = mark.next();
+            }
+            break;
+        }
+    }
+}
+
+impl Table {
+    fn new() -> Self {
+        Self { columns: Arc::from([]), order: None, order_version: 0, partitions: BTreeMap::new() }
+    }
+
+    fn restore(state: &TableState) -> Self {
+        let mut columns: Vec<TableColumn> = state
+            .columns
+            .iter()
+            .map(|(id, first_seen)| TableColumn { id: id.clone(), first_seen: *first_seen })
+            .collect();
+        columns.sort_by(|a, b| canonical_order(&a.id, &b.id));
+        let order = state.sort_orders.last_key_value();
+        Self {
+            columns: columns.into(),
+            order: order.map(|(_, tags)| SortOrder::new(tags.clone())),
+            order_version: order.map_or(0, |(version, _)| *version),
+            partitions: BTreeMap::new(),
+        }
+    }
+
+    /// Adds the columns that are new, and appends new tags to the order.
+    fn add_columns(&mut self, columns: &[ColumnId], stamp: Stamp) {
+        let find = |column: &ColumnId| self.columns.binary_search_by(|known| canonical_order(&known.id, column));
+        // A batch that comes again, or late, may carry a stamp lower than the one that was seen first.
+        let changes = |column: &&ColumnId| find(column).map_or(true, |at| self.columns[at].first_seen > stamp);
+        let changed: Vec<&ColumnId> = columns.iter().filter(changes).collect();
+        if changed.is_empty() {
+            return;
+        }
+        let mut all = self.columns.to_vec();
+        for column in changed {
+            match all.binary_search_by(|known| canonical_order(&known.id, column)) {
+                Ok(at) => all[at].first_seen = stamp,
+                Err(at) => all.insert(at, TableColumn { id: column.clone(), first_seen: stamp }),
+            }
+        }
+        self.columns = all.into();
+        if let Some(longer) = self.order.as_ref().and_then(|order| order.extended(columns)) {
+            self.order = Some(longer);
+            self.order_version += 1;
+        }
+    }
+}

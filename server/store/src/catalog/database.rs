@@ -1,0 +1,252 @@
+//! The state of a database's catalog, and its edits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ochre_types::{ColumnId, ColumnName, DatabaseName, Hlc, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName};
+
+use super::CatalogId;
+use super::chunk::{ChunkId, ChunkMeta};
+use super::state::EditError;
+
+/// The identity of a partition template: XXH3-64 of its canonical text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TemplateId(pub u64);
+
+impl fmt::Display for TemplateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Which rows of its batches an origin's sequences speak for: the hash of a filter; 0 is all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct SliceId(pub u64);
+
+/// The position in the log up to which everything is in chunks of the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LowWater {
+    /// The log.
+    pub log: LogId,
+    /// The database's local sequence.
+    pub sequence: Sequence,
+}
+
+/// An earlier incarnation of the node that wrote to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Who.
+    pub incarnation: Incarnation,
+    /// The last sequence it gave in this database.
+    pub last_sequence: u64,
+}
+
+/// The rules in force, as they were applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulesRecord {
+    /// Rises with every change.
+    pub generation: u64,
+    /// Not interpreted here.
+    pub text: Bytes,
+}
+
+/// A table in the catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TableState {
+    /// Its columns, each with the stamp of the first batch that carried it.
+    pub columns: BTreeMap<ColumnId, Stamp>,
+    /// Its sort orders by version; the highest is in force.
+    pub sort_orders: BTreeMap<u32, Arc<[ColumnName]>>,
+    /// Its chunks.
+    pub chunks: BTreeMap<ChunkId, Arc<ChunkMeta>>,
+}
+
+/// What a database consists of. Cloning is cheap: tables are shared until they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogState {
+    /// The database.
+    pub database: DatabaseName,
+    /// The catalog's identity.
+    pub catalog_id: CatalogId,
+    /// When the database was created on this node.
+    pub created: Stamp,
+    /// Its tables.
+    pub tables: BTreeMap<TableName, Arc<TableState>>,
+    /// Canonical texts of the partition templates that chunks name.
+    pub templates: BTreeMap<TemplateId, Arc<str>>,
+    /// Sequences that have arrived, by who gave them and of which rows they speak.
+    pub received: BTreeMap<(Incarnation, SliceId), IntervalSet>,
+    /// The low-water mark; `None` before the first chunk.
+    pub low_water: Option<LowWater>,
+    /// No stamp at or above it has been given: a new incarnation's clock starts here.
+    pub ceiling: Hlc,
+    /// Earlier incarnations of the node, with the last sequence that each gave.
+    pub predecessors: BTreeMap<Incarnation, u64>,
+    /// The rules in force; `None` before the first.
+    pub rules: Option<RulesRecord>,
+    /// Whether the database has ever exchanged data with a peer.
+    pub met_peer: bool,
+}
+
+/// A change of a database's catalog. Each can be applied twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Makes a table, unless it is there.
+    CreateTable {
+        /// Its name.
+        table: TableName,
+    },
+    /// Adds columns; of one that is there, the lower stamp stays.
+    AddColumns {
+        /// The table.
+        table: TableName,
+        /// Columns with the stamp of the first batch that carried each.
+        columns: Vec<(ColumnId, Stamp)>,
+    },
+    /// Adds a version of a table's sort order.
+    AddSortOrder {
+        /// The table.
+        table: TableName,
+        /// The version.
+        version: u32,
+        /// Its columns, leading one first.
+        columns: Arc<[ColumnName]>,
+    },
+    /// Adds a partition template.
+    AddTemplate {
+        /// Its id.
+        id: TemplateId,
+        /// Its canonical text.
+        text: Arc<str>,
+    },
+    /// Adds chunks whose objects are in the store.
+    AddChunks {
+        /// The chunks, of any tables.
+        chunks: Vec<Arc<ChunkMeta>>,
+    },
+    /// Moves the low-water mark up, or to another log.
+    SetLowWater(LowWater),
+    /// Adds received sequences.
+    AddReceived {
+        /// By who gave them and of which rows they speak.
+        received: BTreeMap<(Incarnation, SliceId), IntervalSet>,
+    },
+    /// Raises the stamp ceiling.
+    RaiseCeiling(Hlc),
+    /// Replaces the rules by those of a higher generation.
+    SetRules(RulesRecord),
+    /// Records earlier incarnations of the node.
+    AddPredecessors(Vec<Predecessor>),
+    /// Records that the database has exchanged data with a peer.
+    MeetPeer,
+}
+
+impl CatalogState {
+    /// A database without tables.
+    pub fn new(database: DatabaseName, catalog_id: CatalogId, created: Stamp) -> Self {
+        Self {
+            database,
+            catalog_id,
+            created,
+            tables: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            received: BTreeMap::new(),
+            low_water: None,
+            ceiling: Hlc::ZERO,
+            predecessors: BTreeMap::new(),
+            rules: None,
+            met_peer: false,
+        }
+    }
+
+    /// Every chunk, by table and id.
+    pub fn chunks(&self) -> impl Iterator<Item = &Arc<ChunkMeta>> {
+        self.tables.values().flat_map(|table| table.chunks.values())
+    }
+
+    /// The highest stamp of any chunk.
+    pub fn highest_stamp(&self) -> Option<Stamp> {
+        self.chunks().map(|chunk| chunk.stamps.1).max()
+    }
+
+    fn table(&mut self, table: &TableName) -> Result<&mut TableState, EditError> {
+        match self.tables.get_mut(table) {
+            Some(state) => Ok(Arc::make_mut(state)),
+            None => Err(EditError::UnknownTable { table: table.clone() }),
+        }
+    }
+
+    pub(super) fn change(&mut self, edit: &Edit) -> Result<(), EditError> {
+        match edit {
+            Edit::CreateTable { table } => {
+                self.tables.entry(table.clone()).or_default();
+            }
+            Edit::AddColumns { table, columns } => self.add_columns(table, columns)?,
+            Edit::AddSortOrder { table, version, columns } => self.add_sort_order(table, *version, columns)?,
+            Edit::AddTemplate { id, text } => {
+                if self.templates.entry(*id).or_insert_with(|| text.clone()) != text {
+                    return Err(EditError::TemplateDiffers { template: *id });
+                }
+            }
+            Edit::AddChunks { chunks } => chunks.iter().try_for_each(|chunk| self.add_chunk(chunk))?,
+            Edit::SetLowWater(mark) => match &mut self.low_water {
+                Some(held) if held.log == mark.log => held.sequence = held.sequence.max(mark.sequence),
+                held => *held = Some(*mark),
+            },
+            Edit::AddReceived { received } => {
+                for (key, intervals) in received {
+                    self.received.entry(*key).or_default().extend(intervals);
+                }
+            }
+            Edit::RaiseCeiling(ceiling) => self.ceiling = self.ceiling.max(*ceiling),
+            Edit::SetRules(rules) => self.set_rules(rules)?,
+            Edit::AddPredecessors(predecessors) => {
+                for predecessor in predecessors {
+                    let last = self.predecessors.entry(predecessor.incarnation).or_default();
+                    *last = (*last).max(predecessor.last_sequence);
+                }
+            }
+            Edit::MeetPeer => self.met_peer = true,
+        }
+        Ok(())
+    }
+
+    fn add_columns(&mut self, table: &TableName, columns: &[(ColumnId, Stamp)]) -> Result<(), EditError> {
+        let state = self.table(table)?;
+        for (column, first_seen) in columns {
+            let held = state.columns.entry(column.clone()).or_insert(*first_seen);
+            *held = (*held).min(*first_seen);
+        }
+        Ok(())
+    }
+
+    fn add_sort_order(&mut self, table: &TableName, version: u32, columns: &Arc<[ColumnName]>) -> Result<(), EditError> {
+        let held = self.table(table)?.sort_orders.entry(version).or_insert_with(|| columns.clone());
+        if held == columns { Ok(()) } else { Err(EditError::SortOrderDiffers { table: table.clone(), version }) }
+    }
+
+    fn add_chunk(&mut self, chunk: &Arc<ChunkMeta>) -> Result<(), EditError> {
+        if !self.templates.contains_key(&chunk.template) {
+            return Err(EditError::UnknownTemplate { chunk: chunk.id, template: chunk.template });
+        }
+        let held = self.table(&chunk.table)?.chunks.entry(chunk.id).or_insert_with(|| chunk.clone());
+        if held == chunk {
+            Ok(())
+        } else {
+            Err(EditError::ChunkDiffers { chunk: chunk.id, table: chunk.table.clone() })
+        }
+    }
+
+    fn set_rules(&mut self, rules: &RulesRecord) -> Result<(), EditError> {
+        match &self.rules {
+            Some(held) if held == rules => {}
+            Some(held) if held.generation >= rules.generation => {
+                return Err(EditError::StaleRules { given: rules.generation, held: held.generation });
+            }
+            _ => self.rules = Some(rules.clone()),
+        }
+        Ok(())
+    }
+}

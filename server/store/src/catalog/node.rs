@@ -1,0 +1,94 @@
+//! The state of a node's own catalog, and its edits.
+
+use std::collections::BTreeMap;
+
+use ochre_types::{DatabaseName, Hlc, LogId, Stamp};
+
+use super::CatalogId;
+use super::state::EditError;
+
+/// What the node knows of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseEntry {
+    /// When it was created on this node.
+    pub created: Stamp,
+    /// How long its rows are kept, as given (such as "30d"); `None` is for ever.
+    pub retention: Option<String>,
+}
+
+/// A pair of names of InfluxDB 1 that stands for a database.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Alias {
+    /// InfluxDB 1's database.
+    pub database: String,
+    /// InfluxDB 1's retention policy.
+    pub retention_policy: String,
+}
+
+/// What belongs to the node and to no database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeState {
+    /// The catalog's identity.
+    pub catalog_id: CatalogId,
+    /// The node's databases.
+    pub databases: BTreeMap<DatabaseName, DatabaseEntry>,
+    /// What pairs of InfluxDB 1 names stand for.
+    pub aliases: BTreeMap<Alias, DatabaseName>,
+    /// The node's log; `None` before it has one.
+    pub log_id: Option<LogId>,
+    /// No stamp at or above it has been given.
+    pub ceiling: Hlc,
+}
+
+/// A change of a node's catalog. Each can be applied twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeEdit {
+    /// Makes a database known; one that is there stays as it is.
+    CreateDatabase {
+        /// Its name.
+        name: DatabaseName,
+        /// The rest.
+        entry: DatabaseEntry,
+    },
+    /// Lets a pair of names stand for a database, instead of what it stood for.
+    SetAlias {
+        /// The pair.
+        alias: Alias,
+        /// The database.
+        target: DatabaseName,
+    },
+    /// Names the node's log.
+    SetLogId(LogId),
+    /// Raises the stamp ceiling.
+    RaiseCeiling(Hlc),
+}
+
+impl NodeState {
+    /// A node without databases.
+    pub fn new(catalog_id: CatalogId) -> Self {
+        Self {
+            catalog_id,
+            databases: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            log_id: None,
+            ceiling: Hlc::ZERO,
+        }
+    }
+
+    pub(super) fn change(&mut self, edit: &NodeEdit) -> Result<(), EditError> {
+        match edit {
+            NodeEdit::CreateDatabase { name, entry } => {
+                self.databases.entry(name.clone()).or_insert_with(|| entry.clone());
+            }
+            NodeEdit::SetAlias { alias, target } => {
+                if !self.databases.contains_key(target) {
+                    return Err(EditError::UnknownDatabase(target.clone()));
+                }
+                self.aliases.insert(alias.clone(), target.clone());
+            }
+            NodeEdit::SetLogId(log) => self.log_id = Some(*log),
+            NodeEdit::RaiseCeiling(ceiling) => self.ceiling = self.ceiling.max(*ceiling),
+        }
+        Ok(())
+    }
+}

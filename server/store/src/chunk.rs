@@ -1,0 +1,210 @@
+//! Chunks in memory: open, closed (waiting to be sorted), frozen; and what is known of persisted ones.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_schema::ArrowError;
+use ochre_batch::concat::concat_stamped;
+use ochre_batch::fold::{fold_batch, has_unique_keys};
+use ochre_batch::sort::sort;
+use ochre_batch::{SortOrder, StampedRows};
+use ochre_types::{Incarnation, IntervalSet, Sequence};
+
+use crate::catalog::ChunkId;
+use crate::memory::{BufferMemory, Held};
+
+/// Rows after which the pieces of an open chunk are no longer joined.
+const BLOCK_ROWS: usize = 4_096;
+
+/// What a chunk covers of the node's log and of the batches of each origin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// The local sequences of the first and the last frame that gave it rows.
+    pub log: Option<(Sequence, Sequence)>,
+    /// The batches, by the incarnation that accepted them.
+    pub batches: BTreeMap<Incarnation, IntervalSet>,
+}
+
+impl Coverage {
+    /// Adds one frame.
+    pub fn add(&mut self, sequence: Sequence, origin: Incarnation, origin_sequence: u64) {
+        let (first, last) = self.log.unwrap_or((sequence, sequence));
+        self.log = Some((first.min(sequence), last.max(sequence)));
+        self.batches.entry(origin).or_default().insert(origin_sequence, origin_sequence);
+    }
+}
+
+/// A chunk that is still appended to. Its rows are pieces in order of arrival; a query takes them without a copy.
+#[derive(Debug)]
+pub struct OpenChunk {
+    /// The chunk's id.
+    pub id: ChunkId,
+    /// What it covers so far.
+    pub coverage: Coverage,
+    /// When its first row came, by the monotonic clock.
+    pub opened_at: Duration,
+    pieces: Vec<StampedRows>,
+    rows: u64,
+    time_range: (i64, i64),
+    held: Held,
+}
+
+/// A chunk that gets no more rows and waits to be sorted and folded.
+#[derive(Debug)]
+pub struct ClosedChunk {
+    /// The chunk's id.
+    pub id: ChunkId,
+    /// What it covers.
+    pub coverage: Coverage,
+    /// When its first row came, by the monotonic clock.
+    pub opened_at: Duration,
+    /// Its rows in order of arrival.
+    pub pieces: Arc<[StampedRows]>,
+    /// Rows in all pieces.
+    pub rows: u64,
+    /// The lowest and highest time.
+    pub time_range: (i64, i64),
+    /// Why it was closed.
+    pub reason: FreezeReason,
+    held: Held,
+}
+
+/// A sorted, folded, immutable chunk in memory.
+#[derive(Debug)]
+pub struct FrozenChunk {
+    /// The chunk's id.
+    pub id: ChunkId,
+    /// What it covers.
+    pub coverage: Coverage,
+    /// When its first row came, by the monotonic clock.
+    pub opened_at: Duration,
+    /// Its rows, sorted by `order` and folded by batch.
+    pub sorted: StampedRows,
+    /// The order.
+    pub order: SortOrder,
+    /// The lowest and highest time.
+    pub time_range: (i64, i64),
+    /// Whether no two rows have one key.
+    pub unique_keys: bool,
+    /// Why it was frozen.
+    pub reason: FreezeReason,
+    held: Held,
+}
+
+/// Why a chunk was frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FreezeReason {
+    /// It had enough rows or bytes: it is worth a file.
+    Full,
+    /// Its first row was old enough.
+    Age,
+    /// Memory was wanted back.
+    Memory,
+    /// Somebody asked for it, or the server stops.
+    Asked,
+}
+
+impl OpenChunk {
+    /// A chunk with its first piece.
+    pub fn new(id: ChunkId, memory: &BufferMemory, opened_at: Duration) -> Self {
+        Self {
+            id,
+            coverage: Coverage::default(),
+            opened_at,
+            pieces: Vec::new(),
+            rows: 0,
+            time_range: (i64::MAX, i64::MIN),
+            held: memory.hold(0),
+        }
+    }
+
+    /// Appends a piece: the rows of one batch in this partition. Short pieces are joined with their neighbours of
+    /// like length, so that each row is copied at most log2([`BLOCK_ROWS`]) times.
+    pub fn append(&mut self, piece: StampedRows) -> Result<(), ArrowError> {
+        let Some((low, high)) = piece.rows.time_range() else { return Ok(()) };
+        self.time_range = (self.time_range.0.min(low), self.time_range.1.max(high));
+        self.rows += piece.rows.len() as u64;
+        let mut bytes = self.held.bytes() + piece.memory_size() as u64;
+        self.pieces.push(piece);
+        while let [.., before, last] = self.pieces.as_slice()
+            && last.rows.len() >= before.rows.len()
+            && last.rows.len() + before.rows.len() <= BLOCK_ROWS
+        {
+            let joined = concat_stamped(&[before.clone(), last.clone()])?;
+            bytes = bytes + joined.memory_size() as u64 - (before.memory_size() + last.memory_size()) as u64;
+            self.pieces.truncate(self.pieces.len() - 2);
+            self.pieces.push(joined);
+        }
+        self.held.set(bytes);
+        Ok(())
+    }
+
+    /// Rows so far, counting repeated keys.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.held.bytes()
+    }
+
+    /// The lowest and highest time.
+    pub fn time_range(&self) -> (i64, i64) {
+        self.time_range
+    }
+
+    /// The pieces in order of arrival.
+    pub fn pieces(&self) -> &[StampedRows] {
+        &self.pieces
+    }
+
+    /// No more rows.
+    pub fn close(self, reason: FreezeReason) -> ClosedChunk {
+        ClosedChunk {
+            id: self.id,
+            coverage: self.coverage,
+            opened_at: self.opened_at,
+            pieces: self.pieces.into(),
+            rows: self.rows,
+            time_range: self.time_range,
+            reason,
+            held: self.held,
+        }
+    }
+}
+
+impl ClosedChunk {
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.held.bytes()
+    }
+
+    /// Sorts and folds. Without a table's order yet, chooses one by these rows.
+    pub fn freeze(&self, order: Option<&SortOrder>, memory: &BufferMemory) -> Result<FrozenChunk, ArrowError> {
+        let joined = concat_stamped(&self.pieces)?;
+        let order = order.cloned().unwrap_or_else(|| SortOrder::by_distinct_count(&joined.rows));
+        let sorted = fold_batch(&sort(&joined, &order)?)?;
+        let unique_keys = has_unique_keys(&sorted.rows);
+        let held = memory.hold(sorted.memory_size() as u64);
+        Ok(FrozenChunk {
+            id: self.id,
+            coverage: self.coverage.clone(),
+            opened_at: self.opened_at,
+            sorted,
+            order,
+            time_range: self.time_range,
+            unique_keys,
+            reason: self.reason,
+            held,
+        })
+    }
+}
+
+impl FrozenChunk {
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.held.bytes()
+    }
+}

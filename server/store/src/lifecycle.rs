@@ -1,0 +1,178 @@
+//! Moves the chunks of one database along: closes what is due, sorts and folds it, puts it into Parquet, and gives
+//! memory back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ochre_types::Sequence;
+use ochre_types::rules::BufferRules;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::buffer::Buffer;
+use crate::catalog::Catalog;
+use crate::chunk::{FreezeReason, FrozenChunk};
+use crate::memory::{BufferMemory, Pressure};
+use crate::persist::{PersistError, Persister};
+
+/// How often the rules' ages are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// The first wait after a failure; it doubles with each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest wait after a failure.
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// Why a step could not be finished. Nothing is lost: it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// Rows could not be sorted or folded.
+    #[error("freezing chunk {chunk}: {source}")]
+    Freeze {
+        /// The chunk.
+        chunk: crate::catalog::ChunkId,
+        /// The cause.
+        source: arrow_schema::ArrowError,
+    },
+    /// A chunk could not be persisted.
+    #[error(transparent)]
+    Persist(#[from] PersistError),
+}
+
+/// What a step shall do beyond what is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Only what the rules and the memory budget ask for.
+    Due,
+    /// Freeze everything.
+    FreezeAll,
+    /// Freeze and persist everything.
+    PersistAll,
+}
+
+/// The lifecycle of one database.
+pub struct Lifecycle {
+    buffer: Arc<Buffer>,
+    catalog: Arc<Catalog>,
+    persister: Persister,
+    memory: BufferMemory,
+    rules: Mutex<BufferRules>,
+    /// One step at a time: chunks of a partition are persisted in order.
+    step: tokio::sync::Mutex<()>,
+    wake: Notify,
+    on_low_water: Box<dyn Fn(Sequence) + Send + Sync>,
+}
+
+impl Lifecycle {
+    /// A lifecycle that calls `on_low_water` whenever the low-water mark in the catalog has moved.
+    pub fn new(
+        buffer: Arc<Buffer>,
+        catalog: Arc<Catalog>,
+        persister: Persister,
+        memory: BufferMemory,
+        rules: BufferRules,
+        on_low_water: impl Fn(Sequence) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            buffer,
+            catalog,
+            persister,
+            memory,
+            rules: Mutex::new(rules),
+            step: tokio::sync::Mutex::new(()),
+            wake: Notify::new(),
+            on_low_water: Box::new(on_low_water),
+        }
+    }
+
+    /// Lets [`Lifecycle::run`] look now instead of at the next tick.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Steps whenever something may be due, for ever.
+    pub async fn run(self: Arc<Self>) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.wake.notified() => {}
+                () = self.persister.env.clock.sleep(TICK) => {}
+            }
+            match self.step(Demand::Due).await {
+                Ok(()) => retry = FIRST_RETRY,
+                Err(error) => {
+                    tracing::warn!(database = %self.persister.database, %error, retry_in = ?retry, "chunks stay in memory for now");
+                    self.persister.env.clock.sleep(retry).await;
+                    retry = (retry * 2).min(LAST_RETRY);
+                }
+            }
+        }
+    }
+
+    /// One step: closes, freezes and persists what is due or demanded.
+    ///
+    /// Cancel-safe: a chunk moves on only when it is done, and a commit whose answer was not awaited is found again
+    /// by the next one.
+    pub async fn step(&self, demand: Demand) -> Result<(), LifecycleError> {
+        let _one_at_a_time = self.step.lock().await;
+        let rules = *self.rules.lock();
+        let all = (demand != Demand::Due).then_some(FreezeReason::Asked);
+        self.buffer.close_due(&rules, self.persister.env.clock.monotonic(), all);
+        self.freeze_closed().await?;
+        self.persist_due(&rules, demand).await?;
+        while self.memory.pressure() >= Pressure::Soft && self.relieve().await? {}
+        Ok(())
+    }
+
+    async fn freeze_closed(&self) -> Result<(), LifecycleError> {
+        while let Some(job) = self.buffer.next_to_freeze() {
+            let chunk = job.chunk.id;
+            let memory = self.memory.clone();
+            let (closed, order) = (job.chunk, job.order);
+            let frozen = self.persister.env.compute.run(move || closed.freeze(order.as_ref(), &memory)).await;
+            let frozen = frozen.map_err(|source| LifecycleError::Freeze { chunk, source })?;
+            self.buffer.install_frozen(&job.table, &job.partition, frozen);
+        }
+        Ok(())
+    }
+
+    async fn persist_due(&self, rules: &BufferRules, demand: Demand) -> Result<(), LifecycleError> {
+        let now = self.persister.env.clock.monotonic();
+        let due = |chunk: &FrozenChunk| match (demand, chunk.reason) {
+            (Demand::PersistAll, _) | (_, FreezeReason::Full | FreezeReason::Memory) => true,
+            _ => now.saturating_sub(chunk.opened_at) >= rules.persist_after,
+        };
+        while self.persist_next(due).await? {}
+        Ok(())
+    }
+
+    async fn persist_next(&self, due: impl Fn(&FrozenChunk) -> bool) -> Result<bool, LifecycleError> {
+        let Some(job) = self.buffer.next_to_persist(due) else { return Ok(false) };
+        let mark = self.persister.persist(&self.buffer, &self.catalog, job).await?;
+        (self.on_low_water)(mark);
+        Ok(true)
+    }
+
+    /// Gives some memory back: copies of what is persisted first, then the largest open chunk. False if there is
+    /// nothing left to give.
+    async fn relieve(&self) -> Result<bool, LifecycleError> {
+        if self.buffer.evict_resident(|| self.memory.pressure() < Pressure::Soft) > 0 {
+            return Ok(true);
+        }
+        if self.persist_next(|_| true).await? {
+            return Ok(true);
+        }
+        if !self.buffer.close_largest() {
+            return Ok(false);
+        }
+        self.freeze_closed().await?;
+        self.persist_next(|_| true).await
+    }
+}
+
+impl fmt::Debug for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lifecycle({})", self.persister.database)
+    }
+}

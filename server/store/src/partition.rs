@@ -1,0 +1,268 @@
+//! One partition of a table: its chunks by stage.
+//!
+//! ```text
+//!   open --close--> closed --freeze--> frozen --persist--> persisted (with or without a copy in memory)
+//! ```
+//!
+//! There is at most one open chunk. Closed and frozen ones stand in the order in which they were opened, and only
+//! the oldest may be persisted: so the persisted ones cover a prefix of the log.
+
+use std::sync::Arc;
+
+use object_store::path::Path;
+use ochre_batch::SortOrder;
+use ochre_types::Sequence;
+use ochre_types::partition::{PartitionKey, Template};
+
+use crate::catalog::{ChunkId, ChunkMeta};
+use crate::chunk::{ClosedChunk, FreezeReason, FrozenChunk, OpenChunk};
+use crate::snapshot::{ChunkBody, ChunkSnapshot, Stage, TagRange};
+
+/// What names a partition within its table: the template's id and the key that it made.
+pub type PartitionId = (u64, PartitionKey);
+
+/// A chunk that gets no more rows and is not in Parquet yet.
+#[derive(Debug, Clone)]
+pub enum Sealed {
+    /// Not sorted yet.
+    Closed(Arc<ClosedChunk>),
+    /// Sorted and folded.
+    Frozen(Arc<FrozenChunk>),
+}
+
+/// A chunk in committed Parquet.
+#[derive(Debug, Clone)]
+pub struct PersistedChunk {
+    /// What the catalog says of it.
+    pub meta: Arc<ChunkMeta>,
+    /// Its object.
+    pub path: Path,
+    /// Its copy in memory, until memory is wanted back.
+    pub resident: Option<Arc<FrozenChunk>>,
+}
+
+/// The chunks of one partition.
+#[derive(Debug)]
+pub struct Partition {
+    /// The template that made the key, if this build can read it.
+    pub template: Option<Arc<Template>>,
+    /// The chunk that rows are appended to.
+    pub open: Option<OpenChunk>,
+    /// Closed and frozen chunks, oldest first.
+    pub sealed: Vec<Sealed>,
+    /// Persisted chunks, oldest first.
+    pub persisted: Vec<PersistedChunk>,
+    /// Every frame at or below this has its rows of this partition in a persisted chunk.
+    pub persisted_through: Sequence,
+}
+
+impl Partition {
+    /// A partition without chunks.
+    pub fn new(template: Option<Arc<Template>>) -> Self {
+        Self { template, open: None, sealed: Vec::new(), persisted: Vec::new(), persisted_through: Sequence::ZERO }
+    }
+
+    /// Closes the open chunk, if there is one.
+    pub fn close_open(&mut self, reason: FreezeReason) {
+        if let Some(open) = self.open.take() {
+            self.sealed.push(Sealed::Closed(Arc::new(open.close(reason))));
+        }
+    }
+
+    /// The first local sequence that is not in a persisted chunk, leaving the chunk `except` out.
+    pub fn first_unpersisted(&self, except: Option<ChunkId>) -> Option<Sequence> {
+        let sealed = self.sealed.iter().filter(|sealed| Some(sealed.id()) != except).filter_map(Sealed::first);
+        let open = self.open.as_ref().and_then(|open| open.coverage.log).map(|(first, _)| first);
+        sealed.chain(open).min()
+    }
+
+    /// Puts the frozen form of a closed chunk in its place.
+    pub fn install_frozen(&mut self, frozen: Arc<FrozenChunk>) {
+        if let Some(slot) = self.sealed.iter_mut().find(|sealed| sealed.id() == frozen.id) {
+            *slot = Sealed::Frozen(frozen);
+        }
+    }
+
+    /// Moves the oldest sealed chunk, which must be the frozen one that `meta` names, among the persisted.
+    pub fn install_persisted(&mut self, meta: Arc<ChunkMeta>, path: Path, keep_resident: bool) {
+        let Some(position) = self.sealed.iter().position(|sealed| sealed.id() == meta.id) else { return };
+        let Sealed::Frozen(frozen) = self.sealed[position].clone() else { return };
+        if let Some((_, last)) = frozen.coverage.log {
+            self.persisted_through = self.persisted_through.max(last);
+        }
+        // The planted bug counts the chunk twice: once in memory, once in Parquet.
+        if !ochre_env::planted::is(ochre_env::planted::Planted::SkipDedup) {
+            self.sealed.remove(position);
+        }
+        self.persisted.push(PersistedChunk { meta, path, resident: keep_resident.then_some(frozen) });
+    }
+
+    /// Every chunk, oldest first.
+    pub fn snapshot(&self, id: &PartitionId, chunks: &mut Vec<ChunkSnapshot>) {
+        let make = |chunk: Seen| ChunkSnapshot {
+            id: chunk.id.to_string().into(),
+            key: id.1.clone(),
+            template: self.template.clone(),
+            template_id: id.0,
+            stage: chunk.stage,
+            rows: chunk.rows,
+            time_range: chunk.time_range,
+            unique_keys: chunk.unique_keys,
+            tag_ranges: chunk.tag_ranges,
+            bytes: chunk.bytes,
+            object: chunk.object,
+            body: chunk.body,
+        };
+        chunks.extend(self.persisted.iter().map(|persisted| make(Seen::persisted(persisted))));
+        let sealed = if ochre_env::planted::is(ochre_env::planted::Planted::ForgetFrozen) { &[] } else { &*self.sealed };
+        chunks.extend(sealed.iter().map(|sealed| match sealed {
+            Sealed::Closed(closed) => make(Seen::closed(closed)),
+            Sealed::Frozen(frozen) => make(Seen::frozen(frozen, Stage::Frozen)),
+        }));
+        chunks.extend(self.open.as_ref().filter(|open| open.rows() > 0).map(|open| make(Seen::open(open))));
+    }
+}
+
+/// The part of a chunk's snapshot that depends on its stage.
+struct Seen {
+    id: ChunkId,
+    stage: Stage,
+    rows: u64,
+    time_range: (i64, i64),
+    unique_keys: bool,
+    tag_ranges: Vec<TagRange>,
+    bytes: u64,
+    object: Option<Path>,
+    body: ChunkBody,
+}
+
+impl Seen {
+    fn open(open: &OpenChunk) -> Self {
+        Self {
+            id: open.id,
+            stage: Stage::Open,
+            rows: open.rows(),
+            time_range: open.time_range(),
+            unique_keys: false,
+            tag_ranges: Vec::new(),
+            bytes: open.bytes(),
+            object: None,
+            body: ChunkBody::Blocks(open.pieces().into()),
+        }
+    }
+
+    fn closed(closed: &ClosedChunk) -> Self {
+        Self {
+            id: closed.id,
+            stage: Stage::Open,
+            rows: closed.rows,
+            time_range: closed.time_range,
+            unique_keys: false,
+            tag_ranges: Vec::new(),
+            bytes: closed.bytes(),
+            object: None,
+            body: ChunkBody::Blocks(closed.pieces.clone()),
+        }
+    }
+
+    fn frozen(frozen: &FrozenChunk, stage: Stage) -> Self {
+        Self {
+            id: frozen.id,
+            stage,
+            rows: frozen.sorted.rows.len() as u64,
+            time_range: frozen.time_range,
+            unique_keys: frozen.unique_keys,
+            tag_ranges: Vec::new(),
+            bytes: frozen.bytes(),
+            object: None,
+            body: ChunkBody::Sorted(frozen.sorted.clone()),
+        }
+    }
+
+    fn persisted(persisted: &PersistedChunk) -> Self {
+        if let Some(resident) = &persisted.resident {
+            return Self { object: Some(persisted.path.clone()), ..Self::frozen(resident, Stage::Persisted) };
+        }
+        let meta = &persisted.meta;
+        Self {
+            id: meta.id,
+            stage: Stage::Persisted,
+            rows: meta.rows,
+            time_range: meta.time,
+            unique_keys: meta.unique_keys,
+            tag_ranges: tag_ranges(meta),
+            bytes: meta.size_bytes,
+            object: Some(persisted.path.clone()),
+            body: ChunkBody::Parquet { path: persisted.path.clone(), size: meta.size_bytes },
+        }
+    }
+}
+
+/// The ranges of tags that every row of a chunk has.
+fn tag_ranges(meta: &ChunkMeta) -> Vec<TagRange> {
+    let whole = meta.stats.iter().filter(|stats| stats.nulls == 0);
+    whole
+        .filter_map(|stats| {
+            let (min, max) = stats.range.as_ref()?;
+            Some(TagRange { tag: stats.column.clone(), min: min.to_string(), max: max.to_string() })
+        })
+        .collect()
+}
+
+impl Sealed {
+    /// The chunk's id.
+    pub fn id(&self) -> ChunkId {
+        match self {
+            Self::Closed(closed) => closed.id,
+            Self::Frozen(frozen) => frozen.id,
+        }
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Self::Closed(closed) => closed.rows,
+            Self::Frozen(frozen) => frozen.sorted.rows.len() as u64,
+        }
+    }
+
+    fn first(&self) -> Option<Sequence> {
+        let coverage = match self {
+            Self::Closed(closed) => &closed.coverage,
+            Self::Frozen(frozen) => &frozen.coverage,
+        };
+        coverage.log.map(|(first, _)| first)
+    }
+}
+
+/// A closed chunk to sort and fold, with the order to use (none: choose one).
+#[derive(Debug, Clone)]
+pub struct FreezeJob {
+    /// The table.
+    pub table: ochre_types::TableName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The chunk.
+    pub chunk: Arc<ClosedChunk>,
+    /// The table's order, once it has one.
+    pub order: Option<SortOrder>,
+}
+
+/// A frozen chunk to put into Parquet.
+#[derive(Debug, Clone)]
+pub struct PersistJob {
+    /// The table.
+    pub table: ochre_types::TableName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The chunk.
+    pub chunk: Arc<FrozenChunk>,
+    /// The table's columns.
+    pub columns: Arc<[crate::snapshot::TableColumn]>,
+    /// The table's order.
+    pub order: SortOrder,
+    /// The version of that order.
+    pub order_version: u32,
+    /// The template of the partition's key.
+    pub template: Option<Arc<Template>>,
+}

@@ -1,0 +1,134 @@
+//! What a query sees: the chunks of a table at one moment.
+
+use std::sync::Arc;
+
+use object_store::path::Path;
+use ochre_batch::{SortOrder, StampedRows};
+use ochre_types::partition::{PartitionKey, Template};
+use ochre_types::{ColumnId, DatabaseName, Stamp, TableName};
+
+/// A column of a table, and when it was first seen: of several columns with one name, the one seen first has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableColumn {
+    /// The column.
+    pub id: ColumnId,
+    /// The lowest stamp of a batch that carried it.
+    pub first_seen: Stamp,
+}
+
+/// A table at one moment. Every row that was acknowledged before is in exactly one chunk.
+#[derive(Debug, Clone)]
+pub struct TableSnapshot {
+    /// The database.
+    pub database: DatabaseName,
+    /// The table.
+    pub table: TableName,
+    /// Its columns, by canonical order; time is among them.
+    pub columns: Arc<[TableColumn]>,
+    /// The order of rows in every sorted chunk. A chunk that lacks some of its tags is sorted by it all the same.
+    pub order: SortOrder,
+    /// The chunks, by partition key and age.
+    pub chunks: Vec<ChunkSnapshot>,
+}
+
+/// The stage that a chunk is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Still appended to.
+    Open,
+    /// Immutable, sorted, in memory only.
+    Frozen,
+    /// In committed Parquet.
+    Persisted,
+}
+
+impl Stage {
+    /// The name in `system.chunks`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Frozen => "frozen",
+            Self::Persisted => "persisted",
+        }
+    }
+}
+
+/// One chunk at one moment.
+#[derive(Debug, Clone)]
+pub struct ChunkSnapshot {
+    /// The chunk's id, unique among all chunks of all nodes.
+    pub id: Arc<str>,
+    /// The partition.
+    pub key: PartitionKey,
+    /// The template that made the key; `None` if this build can't read the template (the key then says nothing).
+    pub template: Option<Arc<Template>>,
+    /// The id of that template.
+    pub template_id: u64,
+    /// Its stage.
+    pub stage: Stage,
+    /// Rows, counting versions of one key apart.
+    pub rows: u64,
+    /// The lowest and highest time, in nanoseconds since 1970-01-01 UTC.
+    pub time_range: (i64, i64),
+    /// Known to have no two rows with one key. Always false for an open chunk.
+    pub unique_keys: bool,
+    /// The lowest and highest values of the leading tags of the sort order, where they are known and present in
+    /// every row.
+    pub tag_ranges: Vec<TagRange>,
+    /// Bytes held in memory, or the length of the Parquet object.
+    pub bytes: u64,
+    /// Its Parquet object, once it is persisted, though its rows may still be in memory too.
+    pub object: Option<Path>,
+    /// The rows themselves, or where they are.
+    pub body: ChunkBody,
+}
+
+/// The values of one tag in a chunk lie between these, both included, and no row lacks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagRange {
+    /// The tag's name.
+    pub tag: ochre_types::ColumnName,
+    /// The lowest value.
+    pub min: String,
+    /// The highest value.
+    pub max: String,
+}
+
+/// Where a chunk's rows are.
+#[derive(Debug, Clone)]
+pub enum ChunkBody {
+    /// In memory, in order of arrival, maybe with several rows a key, maybe with equal stamps (then the later row
+    /// wins). Blocks of one chunk may have different columns.
+    Blocks(Arc<[StampedRows]>),
+    /// In memory, sorted by the table's order and then by stamp, folded by batch.
+    Sorted(StampedRows),
+    /// In Parquet, sorted likewise, with the stamps in the column `_stamp` (`FixedSizeBinary(16)`, big-endian clock
+    /// and incarnation: byte order is stamp order). Columns have the Arrow types of `ochre_batch::rows::arrow_type`
+    /// and the table's column names, except for a name's second type, which is stored as `name::type`.
+    Parquet {
+        /// The object.
+        path: Path,
+        /// Its length in bytes.
+        size: u64,
+    },
+}
+
+impl ChunkSnapshot {
+    /// Whether its rows are in memory.
+    pub fn in_memory(&self) -> bool {
+        !matches!(self.body, ChunkBody::Parquet { .. })
+    }
+}
+
+impl TableColumn {
+    /// The column's name in Parquet and in queries, given all columns of its table: the plain name for the column
+    /// that was seen first under it, `name::type` for the others.
+    pub fn visible_name(&self, all: &[Self]) -> String {
+        let is_first = all
+            .iter()
+            .filter(|other| other.id.name == self.id.name)
+            .min_by_key(|other| (other.first_seen, other.id.kind))
+            .is_none_or(|first| first.id == self.id);
+        if is_first { self.id.name.to_string() } else { self.id.to_string() }
+    }
+}

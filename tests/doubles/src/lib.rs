@@ -1,0 +1,4 @@
+//! Doubles of the seams in `ochre-env`, for simulation and tests: deterministic from a seed, in one thread.
+
+pub mod disk;
+pub mod objects;
