@@ -6,10 +6,12 @@
 //!                        |--> settings (the page has every setting as it is in the code)
 //!                         \-> words    (what no file may contain)
 //!   cargo metadata ---------> dependencies (who may use whom, and what)
+//!   cargo tree -------------> builds (nothing is built twice)
 //! ```
 //!
 //! All violations are printed at once, each with its file and line. Every rule has a test of its own that sees it fail.
 
+mod builds;
 mod dependencies;
 mod docs;
 mod lexer;
@@ -51,6 +53,7 @@ fn the_tree_is_tidy() {
     violations.extend(settings::check(&tree));
     violations.extend(words::check(&tree));
     violations.extend(dependencies::check(&tree));
+    violations.extend(builds::check(&tree));
     println!("{}", sources::sizes(&tree));
     violations.sort();
     violations.dedup();

@@ -59,7 +59,9 @@ fn sources(tree: &Tree) -> Vec<Source<'_>> {
     let mut sources: Vec<Source> = tree.ending(".rs").map(|file| Source::new(&file.path, &file.text)).collect();
     let modules: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
     for source in &mut sources {
-        let belongs = |module: &String| source.path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'));
+        let belongs = |module: &String| {
+            source.path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        };
         source.is_test |= modules.iter().any(belongs);
     }
     sources
@@ -67,48 +69,43 @@ fn sources(tree: &Tree) -> Vec<Source<'_>> {
 
 /// Everything that is wrong with the Rust files.
 pub fn check(tree: &Tree) -> Vec<Violation> {
-    let mut violations: Vec<Violation> =
-        tree.ending(".rs").flat_map(|file| check_file(&file.path, &file.text)).collect();
-    let median = median_lines(tree);
+    let sources = sources(tree);
+    let mut violations: Vec<Violation> = sources.iter().flat_map(check_source).collect();
+    let median = median_lines(&sources);
     if median > MEDIAN_LINES {
-        violations.push(Violation::new(
-            "Cargo.toml",
-            1,
-            format!("the median file has {median} lines, over {MEDIAN_LINES}"),
-        ));
+        let what = format!("the median file has {median} lines, over {MEDIAN_LINES}");
+        violations.push(Violation::new("Cargo.toml", 1, what));
     }
     violations
 }
 
 /// The sizes of the files, in one line.
 pub fn sizes(tree: &Tree) -> String {
-    let (mut count, mut lines, mut tests) = (0, 0, 0);
-    for file in tree.ending(".rs") {
-        let source = Source::new(&file.path, &file.text);
-        let all = file.text.lines().count();
+    let sources = sources(tree);
+    let (mut lines, mut tests) = (0, 0);
+    for source in &sources {
+        let all = source.text.lines().count();
         let code = if source.is_test { 0 } else { source.lines() };
-        count += 1;
         lines += code;
         tests += all - code;
     }
-    format!("{count} Rust files: {lines} lines and {tests} lines of tests; median file {} lines", median_lines(tree))
+    let (count, median) = (sources.len(), median_lines(&sources));
+    format!("{count} Rust files: {lines} lines and {tests} lines of tests; median file {median} lines")
 }
 
-fn median_lines(tree: &Tree) -> usize {
-    let sources = tree.ending(".rs").map(|file| Source::new(&file.path, &file.text));
-    let mut lines: Vec<usize> = sources.filter(|source| !source.is_test).map(|source| source.lines()).collect();
+fn median_lines(sources: &[Source]) -> usize {
+    let mut lines: Vec<usize> = sources.iter().filter(|source| !source.is_test).map(Source::lines).collect();
     lines.sort_unstable();
     lines.get(lines.len() / 2).copied().unwrap_or(0)
 }
 
-fn check_file(path: &str, text: &str) -> Vec<Violation> {
-    let source = Source::new(path, text);
+fn check_source(source: &Source) -> Vec<Violation> {
     let mut violations = Vec::new();
-    opening(&source, &mut violations);
-    caps(&source, &mut violations);
-    functions(&source, &mut violations);
-    names(&source, &mut violations);
-    contents(&source, &mut violations);
+    opening(source, &mut violations);
+    caps(source, &mut violations);
+    functions(source, &mut violations);
+    names(source, &mut violations);
+    contents(source, &mut violations);
     violations
 }
 
@@ -145,7 +142,10 @@ fn functions(source: &Source, violations: &mut Vec<Violation>) {
         let after = &source.code[offset + 2..];
         let name: String = after.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         // Without a name it is a function pointer's type; without a body, a trait's promise.
-        let Some(open) = (!name.is_empty()).then(|| item_end(&source.code, offset)).flatten() else { continue };
+        let ItemEnd::Body(open) = item_end(&source.code, offset) else { continue };
+        if name.is_empty() {
+            continue;
+        }
         let end = closing(&source.code, open);
         let lines = line_of(&source.code, end) - line_of(&source.code, offset) + 1;
         if lines > FUNCTION_LINES {
@@ -196,11 +196,13 @@ fn test_items(code: &str) -> Vec<(usize, usize)> {
             while code[at..].trim_start().starts_with("#[") {
                 at = closing(code, at + code[at..].find("#[").unwrap_or(0) + 1);
             }
-            let end = match item_end(code, at) {
-                Some(open) => closing(code, open),
-                None => at,
-            };
-            items.push((start, end));
+            items.push((
+                start,
+                match item_end(code, at) {
+                    ItemEnd::Body(open) => closing(code, open),
+                    ItemEnd::Semicolon(end) => end,
+                },
+            ));
         }
     }
     items.sort_unstable();
@@ -214,26 +216,35 @@ fn test_items(code: &str) -> Vec<(usize, usize)> {
     outer
 }
 
-/// The offset of the brace that opens the body of the item at `from`, unless a semicolon ends the item first.
-fn item_end(code: &str, from: usize) -> Option<usize> {
+/// What an item ends with.
+enum ItemEnd {
+    /// A body, whose brace opens here.
+    Body(usize),
+    /// A semicolon (or the file), which ends here.
+    Semicolon(usize),
+}
+
+/// How the item that begins at `from` ends.
+fn item_end(code: &str, from: usize) -> ItemEnd {
     let mut at = from;
     while let Some(byte) = code.as_bytes().get(at) {
         match byte {
-            b'{' => return Some(at),
-            b';' => return None,
+            b'{' => return ItemEnd::Body(at),
+            b';' => return ItemEnd::Semicolon(at + 1),
             b'(' | b'[' => at = closing(code, at),
             _ => at += 1,
         }
     }
-    None
+    ItemEnd::Semicolon(code.len())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tree::TextFile;
     use super::*;
 
     fn whats(path: &str, text: &str) -> Vec<String> {
-        check_file(path, text).iter().map(ToString::to_string).collect()
+        check_source(&Source::new(path, text)).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -241,6 +252,22 @@ mod tests {
         let text = "//! Adds.\n\n/// Sum.\nfn add(a: [u8; 2], f: fn(u8) -> u8) -> u8 { f(a[0]) }\n\n\
                     #[cfg(test)]\nmod tests {\n    #[test]\n    fn t() { Some(1).unwrap(); }\n}\n";
         assert_eq!(whats("server/log/src/add.rs", text), [""; 0]);
+    }
+
+    #[test]
+    fn a_module_that_is_only_for_tests_is_known_by_its_declaration() {
+        let file = |path: &str, text: &str| TextFile { path: path.into(), text: text.into() };
+        let tree = Tree {
+            root: "".into(),
+            files: vec![
+                file("a/src/lib.rs", "//! A.\n//! # Invariants\nmod real;\n#[cfg(test)]\nmod double;\n"),
+                file("a/src/double.rs", "//! A.\nfn f() {\n    g().unwrap()\n}\n"),
+                file("a/src/real.rs", "//! A.\nfn f() {\n    g().unwrap()\n}\n#[cfg(test)]\npub(crate) mod inner;\n"),
+                file("a/src/real/inner/deep.rs", "//! A.\nfn f() {\n    g().unwrap()\n}\n"),
+            ],
+        };
+        let found: Vec<_> = check(&tree).into_iter().map(|violation| (violation.file, violation.line)).collect();
+        assert_eq!(found, [("a/src/real.rs".to_owned(), 3)]);
     }
 
     #[test]

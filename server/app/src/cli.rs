@@ -3,6 +3,7 @@
 mod client;
 mod config;
 mod database;
+mod inspect;
 mod lines;
 mod query;
 mod status;
@@ -36,6 +37,8 @@ enum Command {
     /// Create and list databases.
     #[command(subcommand)]
     Database(database::Database),
+    /// Look at what a node has in its object store and log, without a server and without changing anything.
+    Inspect(inspect::Inspect),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -90,6 +93,7 @@ fn run(command: Command) -> Result<(), Stop> {
         Command::Query(command) => client_runtime()?.block_on(command.run()),
         Command::Status(command) => client_runtime()?.block_on(command.run()),
         Command::Database(command) => client_runtime()?.block_on(command.run()),
+        Command::Inspect(command) => client_runtime()?.block_on(command.run()),
     }
 }
 

@@ -40,3 +40,5 @@ pub mod write;
 
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,9 @@ pub enum DecodeError {
     #[error("a batch payload does not start with \"OCHB\": these bytes are something else, or damaged")]
     Magic,
     /// The payload was written for newer readers.
-    #[error("a batch payload of format {format} needs a reader of format {min_reader}: this one knows {FORMAT}; upgrade this server")]
+    #[error(
+        "a batch payload of format {format} needs a reader of format {min_reader}: this one knows {FORMAT}; upgrade this server"
+    )]
     TooNew {
         /// The payload's format.
         format: u16,

@@ -201,3 +201,6 @@ fn drop_superseded(sorted: &StampedRows) -> Result<StampedRows, ArrowError> {
     let kept: UInt32Array = (0..len as u32).filter(|row| keep[*row as usize]).map(Some).collect();
     take(sorted, &kept)
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,7 +118,9 @@ fn array_of(kind: ColumnKind, cells: &[Option<&Cell>]) -> ArrayRef {
             let codes: Int32Array = values!(cells, Tag).map(code_of).collect();
             Arc::new(DictionaryArray::new(codes, Arc::new(StringArray::from_iter_values(distinct))))
         }
-        ColumnKind::Time => Arc::new(values!(cells, Time).map(Option::<&i64>::copied).collect::<TimestampNanosecondArray>()),
+        ColumnKind::Time => {
+            Arc::new(values!(cells, Time).map(Option::<&i64>::copied).collect::<TimestampNanosecondArray>())
+        }
         ColumnKind::Field(FieldType::Float) => {
             Arc::new(values!(cells, Float).map(|bits| bits.map(|bits| f64::from_bits(*bits))).collect::<Float64Array>())
         }
@@ -183,7 +185,9 @@ fn column_pool() -> Vec<ColumnId> {
 /// Any value of a column of the pool.
 fn cells(column: &ColumnId) -> BoxedStrategy<Cell> {
     match column.kind {
-        ColumnKind::Tag if column.name.as_str() == "trace id" => any::<u32>().prop_map(|id| Cell::Tag(id.to_string())).boxed(),
+        ColumnKind::Tag if column.name.as_str() == "trace id" => {
+            any::<u32>().prop_map(|id| Cell::Tag(id.to_string())).boxed()
+        }
         ColumnKind::Tag if column.name.as_str() == "ünï|côde" => texts().prop_map(Cell::Tag).boxed(),
         ColumnKind::Tag => select(vec!["a", "b", "web-1", "web-2"]).prop_map(|v| Cell::Tag(v.to_owned())).boxed(),
         ColumnKind::Time => times().prop_map(Cell::Time).boxed(),
@@ -226,7 +230,6 @@ pub fn tables() -> impl Strategy<Value = TableName> {
 
 /// Batches of up to three tables with up to `most` [`rows`] each; sometimes empty.
 pub fn batches(most: usize) -> impl Strategy<Value = Batch> {
-    proptest::collection::btree_map(tables(), rows(most), 0..=3).prop_map(|tables| {
-        Batch::new(tables.into_iter().map(|(table, rows)| TableRows { table, rows }).collect())
-    })
+    proptest::collection::btree_map(tables(), rows(most), 0..=3)
+        .prop_map(|tables| Batch::new(tables.into_iter().map(|(table, rows)| TableRows { table, rows }).collect()))
 }

@@ -20,6 +20,13 @@ pub struct Damage {
     pub sequences: BTreeMap<DatabaseName, (Sequence, Sequence)>,
 }
 
+impl Damage {
+    /// Whether the bytes do not tell themselves what they held.
+    pub(crate) fn is_unknown(&self) -> bool {
+        !matches!(self.cause, DamageCause::Payload | DamageCause::MissingFrames | DamageCause::Cursors)
+    }
+}
+
 /// What is wrong with damaged bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DamageCause {

@@ -44,7 +44,9 @@ pub enum LogError {
         limit: usize,
     },
     /// The reader's position is before what is kept.
-    #[error("frames of database {database} after sequence {after} are gone; the oldest that can be read is {oldest}: catch up from chunks")]
+    #[error(
+        "frames of database {database} after sequence {after} are gone; the oldest that can be read is {oldest}: catch up from chunks"
+    )]
     Gone {
         /// The database.
         database: DatabaseName,

@@ -153,10 +153,8 @@ impl DirectoryReader {
                     let Some((number, length)) = self.segments.pop_front() else { return Ok(None) };
                     let path = self.dir.join(segment_name(number));
                     let disk = self.disk.clone();
-                    let file = self
-                        .compute
-                        .run(move || disk.open_read(&path).map_err(LogError::io("opening", &path)))
-                        .await?;
+                    let file =
+                        self.compute.run(move || disk.open_read(&path).map_err(LogError::io("opening", &path))).await?;
                     (number, Scanner::new(file, log_id, number, SEGMENT_HEADER, length))
                 }
             };

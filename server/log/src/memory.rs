@@ -31,11 +31,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub fn append(
-        &self,
-        database: &DatabaseName,
-        make: impl FnOnce(Sequence) -> Record,
-    ) -> Result<Sequence, LogError> {
+    pub fn append(&self, database: &DatabaseName, make: impl FnOnce(Sequence) -> Record) -> Result<Sequence, LogError> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(LogError::Closed);

@@ -53,16 +53,9 @@ struct Walk {
 
 enum Plan {
     /// Go on in this segment, which is synced up to `length` and has frames up to `last`.
-    Segment {
-        number: u64,
-        length: u64,
-        start: u64,
-        last: Sequence,
-    },
+    Segment { number: u64, length: u64, start: u64, last: Sequence },
     /// No segment has more; the database is synced up to `synced`.
-    End {
-        synced: Sequence,
-    },
+    End { synced: Sequence },
 }
 
 impl LogReader {
@@ -109,7 +102,8 @@ impl LogReader {
                             };
                             scanner.extend(length);
                             let mut ready = VecDeque::new();
-                            walk.scan(&mut scanner, number, last, &mut ready).map_err(LogError::io("reading", &path))?;
+                            walk.scan(&mut scanner, number, last, &mut ready)
+                                .map_err(LogError::io("reading", &path))?;
                             Ok((walk, ready, scanner))
                         })
                         .await?;

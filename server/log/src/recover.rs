@@ -139,14 +139,26 @@ fn read_cursors(disk: &dyn Disk, dir: &Path) -> Result<(Option<LogId>, CursorsFo
     }
 }
 
+/// The state of things when a database was last come upon.
+#[derive(Clone, Copy, Default)]
+struct Sighting {
+    sequence: Sequence,
+    /// How much damage was known.
+    damage: usize,
+    /// How many bytes had been unreadable.
+    unknown_bytes: u64,
+}
+
 struct Recovery<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
     log_id: Option<LogId>,
     survey: Survey,
-    /// For each database, the last sequence come upon, and how much damage was known then.
-    chain: BTreeMap<DatabaseName, (Sequence, usize)>,
-    /// Unreadable bytes since the last heads.
+    /// What was known of each database when it was last come upon.
+    chain: BTreeMap<DatabaseName, Sighting>,
+    /// Whether it is known where every database stood at the start of the oldest segment.
+    start_known: bool,
+    /// Unreadable bytes so far.
     unknown_bytes: u64,
     /// Frames of the current segment that no mark covers yet: offset, database, sequence.
     unmarked: VecDeque<(u64, DatabaseName, Sequence)>,
@@ -160,6 +172,7 @@ impl<'a> Recovery<'a> {
             log_id,
             survey: Survey { log_id, ..Survey::default() },
             chain: BTreeMap::new(),
+            start_known: false,
             unknown_bytes: 0,
             unmarked: VecDeque::new(),
         }
@@ -180,6 +193,8 @@ impl<'a> Recovery<'a> {
             self.survey.segments.push(found);
             return Ok(());
         }
+        // Nothing was ever dropped before the first segment.
+        self.start_known |= listed.number == 1;
         let known = self.damage_count();
         found.incarnation = listed.header.ok().map(|header| header.incarnation);
         let expected = after
@@ -223,9 +238,7 @@ impl<'a> Recovery<'a> {
     /// Why nothing of a segment may be used.
     fn foreign(&self, listed: &Listed) -> Option<DamageCause> {
         match listed.header {
-            Ok(header) if header.number != listed.number => {
-                Some(DamageCause::OtherNumber { found: header.number })
-            }
+            Ok(header) if header.number != listed.number => Some(DamageCause::OtherNumber { found: header.number }),
             Ok(header) if Some(header.log_id) != self.log_id => Some(DamageCause::OtherLog { found: header.log_id }),
             // Without the log's id, no frame can be verified.
             Err(_) if self.log_id.is_none() && listed.number > 1 => Some(DamageCause::SegmentHeader),
@@ -294,7 +307,7 @@ impl<'a> Recovery<'a> {
                     }
                 }
                 self.survey.heads.highest = self.survey.heads.highest.max(heads.highest);
-                self.unknown_bytes = 0;
+                self.start_known |= self.survey.segments.is_empty() && offset == SEGMENT_HEADER;
             }
             Entry::Seal => {}
         }
@@ -302,30 +315,32 @@ impl<'a> Recovery<'a> {
 
     /// Follows the chain of a database's frames: what lies between is lost.
     fn see(&mut self, database: &DatabaseName, previous: Sequence, sequence: Sequence, number: u64, offset: u64) {
-        match self.chain.get(database) {
+        let (last, known) = match self.chain.get(database) {
+            Some(seen) => (seen.sequence, seen.damage),
+            // A database that was not there at the start: what it had before may be in the unreadable bytes.
+            None if self.start_known && self.survey.damage.iter().any(Damage::is_unknown) => (Sequence::ZERO, 0),
             None => {
                 self.survey.released.insert(database.clone(), previous);
+                (previous, 0)
             }
-            Some((last, known)) if previous > *last => {
-                let (lost, mut named) = ((last.next(), previous), false);
-                for damage in self.survey.damage.iter_mut().skip(*known) {
-                    if damage.cause != DamageCause::Payload {
-                        damage.sequences.insert(database.clone(), lost);
-                        named = true;
-                    }
-                }
-                if !named {
-                    self.damaged(number, offset, 0, DamageCause::MissingFrames);
-                    if let Some(damage) = self.survey.damage.last_mut() {
-                        damage.sequences.insert(database.clone(), lost);
-                    }
+        };
+        if previous > last {
+            let lost = (last.next(), previous);
+            let mut named = false;
+            for damage in self.survey.damage.iter_mut().skip(known).filter(|damage| damage.is_unknown()) {
+                damage.sequences.insert(database.clone(), lost);
+                named = true;
+            }
+            if !named {
+                self.damaged(number, offset, 0, DamageCause::MissingFrames);
+                if let Some(damage) = self.survey.damage.last_mut() {
+                    damage.sequences.insert(database.clone(), lost);
                 }
             }
-            Some(_) => {}
         }
-        let known = self.damage_count();
-        let entry = self.chain.entry(database.clone()).or_default();
-        *entry = (entry.0.max(sequence), known);
+        let (damage, unknown_bytes) = (self.damage_count(), self.unknown_bytes);
+        let seen = self.chain.entry(database.clone()).or_default();
+        *seen = Sighting { sequence: seen.sequence.max(sequence), damage, unknown_bytes };
     }
 
     /// Names suspects as damage.
@@ -367,11 +382,11 @@ impl<'a> Recovery<'a> {
     }
 
     fn finish(&mut self, cursors_id: Option<LogId>, cursors: CursorsFound) {
-        // A frame has at least this many bytes, so no database can have had more frames there.
-        let skipped = self.unknown_bytes / FRAME_FIXED as u64;
         let empty = self.survey.heads.databases.is_empty();
-        for head in self.survey.heads.databases.values_mut() {
-            head.last = Sequence(head.last.0 + skipped);
+        for (database, head) in &mut self.survey.heads.databases {
+            // A frame has at least so many bytes: the database cannot have had more in what is unreadable since.
+            let seen = self.chain.get(database).map_or(0, |seen| seen.unknown_bytes);
+            head.last = Sequence(head.last.0 + (self.unknown_bytes - seen) / FRAME_FIXED as u64);
         }
         let foreign = cursors_id.is_some() && cursors_id != self.log_id;
         self.survey.cursors = match cursors {

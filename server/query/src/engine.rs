@@ -122,10 +122,12 @@ impl Engine {
         let mut config = self.template.config().clone();
         config.options_mut().sql_parser.enable_ident_normalization = parsed.folds_case;
         let now = DateTime::from_timestamp_nanos(self.clock.wall_nanos());
+        let mut started = ExecutionProps::new().with_query_execution_start_time(now);
+        started.config_options = Some(config.options().clone());
         SessionStateBuilder::new_from_existing(self.template.clone())
             .with_config(config)
             .with_catalog_list(Arc::new(Catalogs(database.clone())))
-            .with_execution_props(ExecutionProps::new().with_query_execution_start_time(now))
+            .with_execution_props(started)
             .build()
     }
 }

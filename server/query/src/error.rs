@@ -73,6 +73,7 @@ impl QueryError {
             DataFusionError::ObjectStore(_)
             | DataFusionError::IoError(_)
             | DataFusionError::ParquetError(_)
+            | DataFusionError::External(_)
             | DataFusionError::Internal(_) => Self::Execution(error.strip_backtrace()),
             _ => Self::Sql(error.strip_backtrace()),
         }

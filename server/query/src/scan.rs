@@ -109,7 +109,7 @@ impl<'a> Scan<'a> {
             0 => Arc::new(EmptyExec::new(self.schema.clone())),
             _ => UnionExec::try_new(plans)?,
         };
-        Ok(Arc::new(TableExec::new(chosen, input)))
+        Ok(Arc::new(TableExec::new(chosen, input, self.state.config().target_partitions())))
     }
 
     /// Chunks that share no key with any other: those in memory one by one, those in Parquet in parallel.

@@ -59,7 +59,8 @@ fn readable(statement: &Statement) -> Result<&ast::Statement, QueryError> {
             query @ (ast::Statement::Query(_)
             | ast::Statement::ShowTables { .. }
             | ast::Statement::ShowColumns { .. }
-            | ast::Statement::ShowFunctions { .. }) => Ok(query),
+            | ast::Statement::ShowFunctions { .. }
+            | ast::Statement::ExplainTable { .. }) => Ok(query),
             other => Err(QueryError::Refused(kind(&other.to_string()))),
         },
         other @ (Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_)) => {

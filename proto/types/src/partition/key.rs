@@ -155,7 +155,9 @@ pub(super) fn parse(key: &PartitionKey, parts: &[Part]) -> Result<Vec<PartValue>
         return Err(KeyError::Parts { key: text.to_owned(), found, expected: parts.len() });
     }
     let values = split(text).zip(parts).enumerate();
-    values.map(|(index, (text, part))| read(part, text).map_err(|why| malformed(key.as_str(), index + 1, why))).collect()
+    values
+        .map(|(index, (text, part))| read(part, text).map_err(|why| malformed(key.as_str(), index + 1, why)))
+        .collect()
 }
 
 fn read(part: &Part, text: &str) -> Result<PartValue, &'static str> {
@@ -170,7 +172,9 @@ fn read(part: &Part, text: &str) -> Result<PartValue, &'static str> {
         Part::Bucket { count, .. } => match read_text(text)? {
             TextValue::Null => Ok(PartValue::Bucket(None)),
             TextValue::Exact(digits) => match digits.parse() {
-                Ok(number) if number < *count && u32::to_string(&number) == digits => Ok(PartValue::Bucket(Some(number))),
+                Ok(number) if number < *count && u32::to_string(&number) == digits => {
+                    Ok(PartValue::Bucket(Some(number)))
+                }
                 _ => Err("it is no bucket number below the template's count"),
             },
             TextValue::Prefix(_) => Err("a bucket number is never cut"),
@@ -247,7 +251,8 @@ pub(crate) fn unescape(text: &str, may_stand: fn(u8) -> bool, may_be_escaped: fn
 /// Reads one part as a value.
 fn read_text(part: &str) -> Result<TextValue, &'static str> {
     let value = |encoded: &str| {
-        let bytes = unescape(encoded, is_plain, |byte| !is_plain(byte)).ok_or("it has a character or escape that keys don't use")?;
+        let bytes = unescape(encoded, is_plain, |byte| !is_plain(byte))
+            .ok_or("it has a character or escape that keys don't use")?;
         String::from_utf8(bytes).map_err(|_| "its escapes are not UTF-8")
     };
     match part {

@@ -20,7 +20,9 @@ pub enum PatternError {
     #[error("a partition template's pattern {0:?} must be anchored: start it with ^")]
     NotAnchored(String),
     /// The pattern has no group, or several.
-    #[error("a partition template's pattern {pattern:?} has {groups} groups: write exactly one (…), and (?:…) for others")]
+    #[error(
+        "a partition template's pattern {pattern:?} has {groups} groups: write exactly one (…), and (?:…) for others"
+    )]
     Groups {
         /// The pattern.
         pattern: String,

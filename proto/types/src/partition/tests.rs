@@ -92,11 +92,44 @@ fn long_values_are_cut_between_characters() {
 fn malformed_keys_are_refused() {
     let too_long = "a".repeat(201);
     let cut_short = "a#";
-    for text in ["a||b", "|", "a|", "a!", "!!", "^^", "a^", "#", cut_short, "ü", "\n", "%", "%4", "%4a", "%7c", "%41", "%FF", &too_long, "1|2|3|4|5|6|7|8|9"] {
+    for text in [
+        "a||b",
+        "|",
+        "a|",
+        "a!",
+        "!!",
+        "^^",
+        "a^",
+        "#",
+        cut_short,
+        "ü",
+        "\n",
+        "%",
+        "%4",
+        "%4a",
+        "%7c",
+        "%41",
+        "%FF",
+        &too_long,
+        "1|2|3|4|5|6|7|8|9",
+    ] {
         assert!(matches!(PartitionKey::new(text), Err(KeyError::Malformed { .. })), "{text:?}");
     }
     let parts = template(vec![bucket("host", 16), time("%Y-%m-%d")]);
-    for text in ["", "1", "1|2026-01-01|2", "16|2026-01-01", "01|2026-01-01", "+1|2026-01-01", "^|2026-01-01", "1|!", "1|2026-02-30", "1|2026-1-01", "1|2026-01-01 ", "1|9999-01-01"] {
+    for text in [
+        "",
+        "1",
+        "1|2026-01-01|2",
+        "16|2026-01-01",
+        "01|2026-01-01",
+        "+1|2026-01-01",
+        "^|2026-01-01",
+        "1|!",
+        "1|2026-02-30",
+        "1|2026-1-01",
+        "1|2026-01-01 ",
+        "1|9999-01-01",
+    ] {
         assert!(parts.parse_key(&PartitionKey::new(text).unwrap()).is_err(), "{text:?}");
     }
     let by_table = template(vec![Part::Table]);
@@ -132,21 +165,46 @@ fn canonical_text_and_id() {
     assert_eq!(Template::default().id(), twox_hash::XxHash3_64::oneshot(br#"[{"time":"%Y-%m-%d"}]"#));
     assert_ne!(Template::default().id(), full.id());
     assert_eq!("[]".parse::<Template>().unwrap(), template(vec![]));
-    for text in ["", "[", "[]]", "[ ]", "[,]", r#"[{"table":{}},]"#, r#"[{"table":{}}{"tag":"a"}]"#, r#"[{"tag":"a}]"#,
-        r#"[{"tag":"\u0041"}]"#, r#"[{"tag":"\n"}]"#, "[{\"tag\":\"\n\"}]", r#"[{"bucket":{"tag":"a","count":016}}]"#,
-        r#"[{"bucket":{"count":16,"tag":"a"}}]"#, r#"[{"tag":""}]"#, r#"[{"time":"%s"}]"#, r#"[{"nothing":{}}]"#] {
+    for text in [
+        "",
+        "[",
+        "[]]",
+        "[ ]",
+        "[,]",
+        r#"[{"table":{}},]"#,
+        r#"[{"table":{}}{"tag":"a"}]"#,
+        r#"[{"tag":"a}]"#,
+        r#"[{"tag":"\u0041"}]"#,
+        r#"[{"tag":"\n"}]"#,
+        "[{\"tag\":\"\n\"}]",
+        r#"[{"bucket":{"tag":"a","count":016}}]"#,
+        r#"[{"bucket":{"count":16,"tag":"a"}}]"#,
+        r#"[{"tag":""}]"#,
+        r#"[{"time":"%s"}]"#,
+        r#"[{"nothing":{}}]"#,
+    ] {
         assert!(text.parse::<Template>().is_err(), "{text:?}");
     }
     let error = "[{\"tag\":5}]".parse::<Template>().unwrap_err();
-    assert_eq!(error.to_string(), "a partition template's text \"[{\\\"tag\\\":5}]\" is malformed at byte 8: a string was expected");
+    assert_eq!(
+        error.to_string(),
+        "a partition template's text \"[{\\\"tag\\\":5}]\" is malformed at byte 8: a string was expected"
+    );
 }
 
 #[test]
 fn time_formats_name_one_range_of_time() {
     for (format, unit) in [
-        ("%Y", TimeUnit::Year), ("%Y%m", TimeUnit::Month), ("%F", TimeUnit::Day), ("%Y-%j", TimeUnit::Day),
-        ("%FT%H", TimeUnit::Hour), ("%F %R", TimeUnit::Minute), ("%Y/%m/%d %H:%M:%S", TimeUnit::Second),
-        ("%F %T", TimeUnit::Second), ("%Y-%m-%d %H:00:00", TimeUnit::Hour), ("y%Y", TimeUnit::Year),
+        ("%Y", TimeUnit::Year),
+        ("%Y%m", TimeUnit::Month),
+        ("%F", TimeUnit::Day),
+        ("%Y-%j", TimeUnit::Day),
+        ("%FT%H", TimeUnit::Hour),
+        ("%F %R", TimeUnit::Minute),
+        ("%Y/%m/%d %H:%M:%S", TimeUnit::Second),
+        ("%F %T", TimeUnit::Second),
+        ("%Y-%m-%d %H:00:00", TimeUnit::Hour),
+        ("y%Y", TimeUnit::Year),
     ] {
         assert_eq!(TimeFormat::new(format).unwrap().unit(), unit, "{format}");
     }
@@ -185,7 +243,10 @@ fn windows_at_the_ends_of_time() {
     assert_eq!(days.parse("2262-04-12"), None);
     assert_eq!(days.window(-1), TimeWindow { first: -DAY, last: -1 });
     assert_eq!(days.window(0), TimeWindow { first: 0, last: DAY - 1 });
-    assert_eq!(TimeFormat::new("%Y").unwrap().parse("2024").unwrap(), TimeWindow { first: 1_704_067_200_000_000_000, last: 1_735_689_599_999_999_999 });
+    assert_eq!(
+        TimeFormat::new("%Y").unwrap().parse("2024").unwrap(),
+        TimeWindow { first: 1_704_067_200_000_000_000, last: 1_735_689_599_999_999_999 }
+    );
     let february = TimeFormat::new("%Y-%m").unwrap().parse("2024-02").unwrap();
     assert_eq!(february.last - february.first + 1, 29 * DAY);
     let december = TimeFormat::new("%Y-%m").unwrap().parse("2023-12").unwrap();
@@ -198,9 +259,18 @@ fn windows_at_the_ends_of_time() {
 
 #[test]
 fn pruning_by_tag_and_time() {
-    let parts = template(vec![bucket("host", 16), regex("host", "^([a-z]+)"), Part::Tag(name("region")), time("%Y"), Part::Time(TimeFormat::new("%F").unwrap())]);
+    let parts = template(vec![
+        bucket("host", 16),
+        regex("host", "^([a-z]+)"),
+        Part::Tag(name("region")),
+        time("%Y"),
+        Part::Time(TimeFormat::new("%F").unwrap()),
+    ]);
     let values = parts.parse_key(&key(&parts, &[("host", "web-17")], 0)).unwrap();
-    assert_eq!(values[..3], [PartValue::Bucket(Some(4)), PartValue::Regex(exact("web")), PartValue::Tag(TextValue::Null)]);
+    assert_eq!(
+        values[..3],
+        [PartValue::Bucket(Some(4)), PartValue::Regex(exact("web")), PartValue::Tag(TextValue::Null)]
+    );
     assert!(parts.may_hold_tag(&values, "host", Some("web-17")));
     assert!(!parts.may_hold_tag(&values, "host", Some("db-17")), "another capture");
     assert!(!parts.may_hold_tag(&values, "host", None));

@@ -34,7 +34,9 @@ pub enum TimeFormatError {
         specifier: String,
     },
     /// A specifier lacks a coarser one before it, or stands twice.
-    #[error("time format {format:?} has {specifier} in the wrong place: write units from the year on, coarse to fine, none left out, each once, such as %Y-%m-%dT%H")]
+    #[error(
+        "time format {format:?} has {specifier} in the wrong place: write units from the year on, coarse to fine, none left out, each once, such as %Y-%m-%dT%H"
+    )]
     Nesting {
         /// The format.
         format: String,
@@ -45,7 +47,9 @@ pub enum TimeFormatError {
     #[error("time format {0:?} names no unit: start with the year, such as %Y-%m-%d")]
     NoUnit(String),
     /// A literal character can't stand in a key.
-    #[error("time format {format:?} has the character {character:?}: use letters, digits, spaces and -_.:,/+ between units")]
+    #[error(
+        "time format {format:?} has the character {character:?}: use letters, digits, spaces and -_.:,/+ between units"
+    )]
     Literal {
         /// The format.
         format: String,

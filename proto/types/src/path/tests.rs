@@ -42,7 +42,9 @@ fn fixed_elements() {
     }
     assert_eq!(encode_element(&"x".repeat(120)), "x".repeat(120), "120 bytes fit");
     assert_eq!(decode_element(&cut), Err(ElementError::Shortened(cut.clone())));
-    for foreign in ["", ".", "..", "a/b", "A", "%", "%2", "%2e", "%41x%", "a%62", "%FF", "%2Ea%", "nul", "a.", ".a", "é", "~~"] {
+    for foreign in
+        ["", ".", "..", "a/b", "A", "%", "%2", "%2e", "%41x%", "a%62", "%FF", "%2Ea%", "nul", "a.", ".a", "é", "~~"]
+    {
         assert!(decode_element(foreign).is_err(), "{foreign:?}");
     }
 }
@@ -62,10 +64,81 @@ fn a_long_element_is_cut_between_escapes() {
 /// Names that try to leave their folder, or to be something else on some store, alone and around others.
 fn hostile() -> Vec<String> {
     let seeds = [
-        "", ".", "..", "../..", "/", "//", "\\", "..\\..", "/etc/passwd", "C:", "C:\\x", "~", "~root", "%", "%2e%2e", "%2F", "%00",
-        "\0", "\n", "\r\n", "\u{7f}", " ", "  ", "a ", " a", ".a", "a.", "-", "--", "-rf", "*", "?", "<", ">", "|", ":", "\"", "'", "`",
-        "$HOME", "${x}", "con", "CON", "nul.txt", "aux", "prn", "com1", "lpt9", "CON ", "é", "e\u{301}", "ﬀ", "İ", "ı", "K", "\u{202e}",
-        "\u{feff}", "😀", "CPU", "cpu", "Cpu", "a#1", "#", "&", "=", "+", ";", ",", "@", "a\tb", "{}", "[]", "^", "!", ".DS_Store",
+        "",
+        ".",
+        "..",
+        "../..",
+        "/",
+        "//",
+        "\\",
+        "..\\..",
+        "/etc/passwd",
+        "C:",
+        "C:\\x",
+        "~",
+        "~root",
+        "%",
+        "%2e%2e",
+        "%2F",
+        "%00",
+        "\0",
+        "\n",
+        "\r\n",
+        "\u{7f}",
+        " ",
+        "  ",
+        "a ",
+        " a",
+        ".a",
+        "a.",
+        "-",
+        "--",
+        "-rf",
+        "*",
+        "?",
+        "<",
+        ">",
+        "|",
+        ":",
+        "\"",
+        "'",
+        "`",
+        "$HOME",
+        "${x}",
+        "con",
+        "CON",
+        "nul.txt",
+        "aux",
+        "prn",
+        "com1",
+        "lpt9",
+        "CON ",
+        "é",
+        "e\u{301}",
+        "ﬀ",
+        "İ",
+        "ı",
+        "K",
+        "\u{202e}",
+        "\u{feff}",
+        "😀",
+        "CPU",
+        "cpu",
+        "Cpu",
+        "a#1",
+        "#",
+        "&",
+        "=",
+        "+",
+        ";",
+        ",",
+        "@",
+        "a\tb",
+        "{}",
+        "[]",
+        "^",
+        "!",
+        ".DS_Store",
     ];
     let mut names: Vec<String> = seeds.iter().map(|seed| (*seed).to_owned()).collect();
     for one in seeds {
@@ -97,7 +170,10 @@ fn hostile_names_stay_in_their_folder() {
 
 fn assert_safe(element: &str) {
     assert!(!element.is_empty() && element.len() <= MAX_ELEMENT, "{element:?}");
-    assert!(element.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.%~ABCDEF".contains(&b)), "{element:?}");
+    assert!(
+        element.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.%~ABCDEF".contains(&b)),
+        "{element:?}"
+    );
     assert!(!element.starts_with('.') && !element.ends_with('.'), "{element:?}");
     assert!(!is_device(element), "{element:?}");
     let components: Vec<_> = Path::new(element).components().collect();

@@ -10,3 +10,6 @@ mod write;
 pub use errors::{partial_message, response as failure_response};
 pub use query::query;
 pub use write::write;
+
+#[cfg(test)]
+mod tests;

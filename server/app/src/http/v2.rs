@@ -99,3 +99,6 @@ fn code(kind: Kind) -> &'static str {
         Kind::Internal => "internal error",
     }
 }
+
+#[cfg(test)]
+mod tests;

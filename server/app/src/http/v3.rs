@@ -9,3 +9,6 @@ pub use database::{create, list};
 pub use errors::response as failure_response;
 pub use query::{query_get, query_post};
 pub use write::write;
+
+#[cfg(test)]
+mod tests;

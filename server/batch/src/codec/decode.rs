@@ -66,7 +66,8 @@ fn read_table(reader: &mut Reader) -> Result<TableRows, DecodeError> {
 
 fn read_column(reader: &mut Reader, rows: usize) -> Result<(ColumnId, ArrayRef), DecodeError> {
     let name_length = reader.u32("a column's head")?;
-    let [kind, flags, width] = [reader.u8("a column's head")?, reader.u8("a column's head")?, reader.u8("a column's head")?];
+    let [kind, flags, width] =
+        [reader.u8("a column's head")?, reader.u8("a column's head")?, reader.u8("a column's head")?];
     reader.zeros(1)?;
     let kind = ColumnKind::from_code(kind).ok_or_else(|| reader.malformed("a column's kind is unknown"))?;
     if flags & !HAS_VALIDITY != 0 {
@@ -233,12 +234,17 @@ impl Reader {
     fn name(&mut self, length: u32) -> Result<String, DecodeError> {
         let offset = self.offset;
         let bytes = self.section(length as usize, "a name")?;
-        let name = str::from_utf8(&bytes).map_err(|_| DecodeError::Malformed { what: "a name is not UTF-8", offset })?;
+        let name =
+            str::from_utf8(&bytes).map_err(|_| DecodeError::Malformed { what: "a name is not UTF-8", offset })?;
         Ok(name.to_owned())
     }
 
     /// A section of numbers, where they lie. Sections start aligned, and numbers have at most 8 bytes.
-    fn numbers<T: ArrowNativeType>(&mut self, count: usize, what: &'static str) -> Result<ScalarBuffer<T>, DecodeError> {
+    fn numbers<T: ArrowNativeType>(
+        &mut self,
+        count: usize,
+        what: &'static str,
+    ) -> Result<ScalarBuffer<T>, DecodeError> {
         let bytes = self.section(count.saturating_mul(size_of::<T>()), what)?;
         // A buffer of the piece alone: a piece of a buffer of everything would count as all of it in memory accounts.
         Ok(ScalarBuffer::new(Buffer::from(bytes), 0, count))

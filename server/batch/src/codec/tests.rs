@@ -14,15 +14,20 @@ use crate::batch::TableRows;
 use crate::rows::Rows;
 use crate::testing::{self, Cell, PlainRow, column, plain_batch, rows_of};
 
-/// A batch with every kind of column, values present and absent.
+/// A batch with every kind of column, values present and absent, and enough of them that code widths differ.
 fn sample() -> Batch {
+    sample_of(300)
+}
+
+fn sample_of(rows: i64) -> Batch {
     let field = |name: &str, field| column(name, ColumnKind::Field(field));
     let (host, id) = (column("host", ColumnKind::Tag), column("trace id", ColumnKind::Tag));
-    let (usage, count, total) = (field("usage", FieldType::Float), field("count", FieldType::Integer), field("total", FieldType::UInteger));
+    let (usage, count, total) =
+        (field("usage", FieldType::Float), field("count", FieldType::Integer), field("total", FieldType::UInteger));
     let (up, message) = (field("up", FieldType::Boolean), field("message", FieldType::String));
     let time = column("time", ColumnKind::Time);
     let all = [host.clone(), id.clone(), usage.clone(), count.clone(), total.clone(), up.clone(), message.clone()];
-    let rows: Vec<PlainRow> = (0..300i64)
+    let rows: Vec<PlainRow> = (0..rows)
         .map(|n| {
             let mut row = PlainRow::from([
                 (host.clone(), Cell::Tag(["web-1", "web-2", "db"][n as usize % 3].to_owned())),
@@ -67,17 +72,20 @@ proptest! {
 
 #[test]
 fn every_truncation_is_refused() {
-    let payload = encode(&sample());
+    let payload = encode(&sample_of(30));
     for length in 0..payload.len() {
         assert!(decode(payload.slice(..length)).is_err(), "{length} of {} bytes", payload.len());
     }
     let longer = Bytes::from([&payload[..], &[0; 8]].concat());
-    assert_eq!(decode(longer).unwrap_err(), DecodeError::Malformed { what: "bytes follow the last table", offset: payload.len() });
+    assert_eq!(
+        decode(longer).unwrap_err(),
+        DecodeError::Malformed { what: "bytes follow the last table", offset: payload.len() }
+    );
 }
 
 #[test]
 fn ten_thousand_flipped_bytes_do_no_harm() {
-    let payload = encode(&sample()).to_vec();
+    let payload = encode(&sample_of(30)).to_vec();
     let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let (mut taken, mut refused) = (0, 0);
     for round in 0..10_000 {
@@ -133,7 +141,8 @@ fn unused_and_renumbered_tag_values_leave_no_trace() {
         Arc::new(DictionaryArray::new(Int32Array::from(codes), Arc::new(StringArray::from(values))))
     };
     let batch = |array: ArrayRef| {
-        let time = rows_of(&[], &[1, 2, 3].map(|at| PlainRow::from([(column("time", ColumnKind::Time), Cell::Time(at))])));
+        let time =
+            rows_of(&[], &[1, 2, 3].map(|at| PlainRow::from([(column("time", ColumnKind::Time), Cell::Time(at))])));
         let rows = Rows::from_unordered(vec![
             (column("host", ColumnKind::Tag), array),
             (column("time", ColumnKind::Time), time.arrays()[0].clone()),
@@ -152,7 +161,9 @@ fn each_code_width_is_written_and_read() {
     let host = column("host", ColumnKind::Tag);
     for (distinct, width) in [(256, 1), (257, 2), (65_536, 2), (65_537, 4)] {
         let rows: Vec<PlainRow> = (0..distinct)
-            .map(|n: i64| [(host.clone(), Cell::Tag(n.to_string())), (column("time", ColumnKind::Time), Cell::Time(n))].into())
+            .map(|n: i64| {
+                [(host.clone(), Cell::Tag(n.to_string())), (column("time", ColumnKind::Time), Cell::Time(n))].into()
+            })
             .collect();
         let table = TableName::new("t").unwrap();
         let batch = Batch::new(vec![TableRows { table, rows: rows_of(std::slice::from_ref(&host), &rows) }]);
@@ -180,14 +191,20 @@ fn what_cannot_be_read_is_named() {
     );
     assert!(matches!(changed(&[(6, 0)]), DecodeError::Malformed { offset: 8, .. }));
     assert!(matches!(changed(&[(12, 1)]), DecodeError::Malformed { offset: 12, .. }), "kept for later");
-    assert!(matches!(changed(&[(31, 0x7f)]), DecodeError::Truncated { what: "a table's rows", .. }), "a giant row count");
-    assert!(matches!(changed(&[(23, 0x7f)]), DecodeError::Truncated { .. }), "a giant column count");
-    assert!(decode(Bytes::from({
-        let mut newer = payload.clone();
-        newer[4] = 9;
-        newer
-    }))
-    .is_ok(), "a newer format that this reader can read");
+    assert!(
+        matches!(changed(&[(31, 0x7f)]), DecodeError::Truncated { what: "a table's rows", .. }),
+        "a giant row count"
+    );
+    assert!(matches!(changed(&[(23, 0x7f)]), DecodeError::Malformed { .. }), "columns beyond the table's last");
+    assert!(
+        decode(Bytes::from({
+            let mut newer = payload.clone();
+            newer[4] = 9;
+            newer
+        }))
+        .is_ok(),
+        "a newer format that this reader can read"
+    );
 }
 
 /// The fixture of format 1 must be read for ever. To write it anew (only while format 1 is unreleased):

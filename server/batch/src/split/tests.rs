@@ -63,9 +63,8 @@ proptest! {
 fn two_rows(first: i64, second: i64) -> Rows {
     let host = column("host", ColumnKind::Tag);
     let time = column("time", ColumnKind::Time);
-    let row = |value: &str, at| {
-        PlainRow::from([(host.clone(), Cell::Tag(value.to_owned())), (time.clone(), Cell::Time(at))])
-    };
+    let row =
+        |value: &str, at| PlainRow::from([(host.clone(), Cell::Tag(value.to_owned())), (time.clone(), Cell::Time(at))]);
     rows_of(std::slice::from_ref(&host), &[row("b", first), row("a", second)])
 }
 
@@ -83,7 +82,10 @@ fn one_partition_is_not_copied() {
 #[test]
 fn partitions_are_sorted_by_key() {
     let by_host = Template::new(vec![Part::Tag(column("host", ColumnKind::Tag).name)]).unwrap();
-    let keys: Vec<_> = split(&table(), &two_rows(5, 3), &by_host).into_iter().map(|(key, rows)| (key.to_string(), rows.times().to_vec())).collect();
+    let keys: Vec<_> = split(&table(), &two_rows(5, 3), &by_host)
+        .into_iter()
+        .map(|(key, rows)| (key.to_string(), rows.times().to_vec()))
+        .collect();
     assert_eq!(keys, [("a".to_owned(), vec![3]), ("b".to_owned(), vec![5])]);
     let days = split(&table(), &two_rows(i64::MAX, i64::MIN), &Template::default());
     let keys: Vec<_> = days.iter().map(|(key, _)| key.as_str()).collect();

@@ -115,6 +115,19 @@ fn expected_names_are_not_mistaken_for_escapes() {
         dump(&parsed.batch),
         ["m|a=x|f\\g=1.0|1", "m|a=b=x|f\\g=h=1.0|2", "m|a=x|f=1=1.0|3", "m|a=x|f=1=2=1.0|4"]
     );
+
+    // The names of the first line, unescaped, mean something else in the second.
+    for (body, reason) in [
+        ("m t\\=u=1 1\nm t=u=1 2", "invalid boolean"),
+        ("m t\\,u=1 1\nm t,u=1 2", "invalid field format"),
+        ("m t\\ u=1 1\nm t u=1 2", "invalid field format"),
+        ("m,t\\ u=x f=1 1\nm,t u=x f=1 2", "missing tag value"),
+        ("m,t\\,u=x f=1 1\nm,t,u=x f=1 2", "missing tag value"),
+    ] {
+        let parsed = parse(body.as_bytes(), &NoColumns, &Options::default());
+        assert_eq!((parsed.lines, parsed.rejected_total), (1, 1), "{body:?}");
+        assert_eq!(parsed.rejected[0].error.to_string(), reason, "{body:?}");
+    }
 }
 
 /// Text made of what line protocol is made of, so that the parser gets far.

@@ -100,10 +100,8 @@ async fn several_segments(disk: &SimDisk) -> BTreeMap<String, Vec<(u64, String)>
         put(&log, name, record(1, i, &format!("payload {i}"))).await.unwrap();
     }
     log.open_cursor("p", &db("a"), 1, Sequence(2)).await.unwrap();
-    let served = BTreeMap::from([
-        ("a".to_owned(), frames(&log, "a", 0).await),
-        ("b".to_owned(), frames(&log, "b", 0).await),
-    ]);
+    let served =
+        BTreeMap::from([("a".to_owned(), frames(&log, "a", 0).await), ("b".to_owned(), frames(&log, "b", 0).await)]);
     assert!(log.status().segments >= 3);
     log.close().await.unwrap();
     served
@@ -183,7 +181,7 @@ async fn missing_shortened_foreign_and_swapped_segments_are_named() {
 
     let disk = original.copy(2);
     let bytes = disk.read(&segment(1)).unwrap();
-    disk.put(&segment(1), &bytes[..bytes.len() - 136]);
+    disk.put(&segment(1), &bytes[..bytes.len() - 144]);
     let expected = bytes.len() as u64;
     let (_, opened) = open(&env(&disk), tiny_segments(), 2).await;
     assert_eq!(causes(&opened), [DamageCause::Shortened { expected }]);
@@ -307,7 +305,7 @@ proptest! {
         format::encode_record(&mut bytes, &frame, 600, place);
         prop_assert_eq!(bytes.len() as u64, size);
         let raw = RawHeader::decode(&bytes, place).unwrap();
-        prop_assert!(raw.header_length % 8 == 0 && raw.payload_matches(&bytes[raw.header_length..], place));
+        prop_assert!(raw.header_length.is_multiple_of(8) && raw.payload_matches(&bytes[raw.header_length..], place));
         prop_assert_eq!(raw.synced_through, 600);
         let format::Entry::Record(header) = raw.entry else { panic!("not a record") };
         prop_assert_eq!(header, frame.header);

@@ -101,7 +101,7 @@ fn narrow(rows: &StampedRows, ids: &[ColumnId]) -> Result<StampedRows> {
     let kept = rows.rows.iter().filter(|(id, _)| id.kind.is_key() || ids.contains(id));
     let (columns, arrays): (Vec<ColumnId>, Vec<ArrayRef>) = kept.map(|(id, array)| (id.clone(), array.clone())).unzip();
     let narrowed = Rows::new(columns, arrays)
-        .map_err(|error| DataFusionError::Internal(format!("a chunk lost its key columns: {error}")))?;
+        .map_err(|error| DataFusionError::External(format!("a chunk lost its key columns: {error}").into()))?;
     Ok(StampedRows { rows: narrowed, stamps: rows.stamps.clone() })
 }
 

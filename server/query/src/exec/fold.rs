@@ -10,12 +10,12 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{Distribution, OrderingRequirements};
-use datafusion::physical_plan::execution_plan::InputDistributionRequirements;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, PhysicalExpr,
+    PlanProperties, ReplaceChildrenOptions,
 };
 use futures::{StreamExt, stream};
 use ochre_batch::concat::concat_stamped;
@@ -124,8 +124,7 @@ impl ExecutionPlan for FoldExec {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let mode = datafusion::physical_plan::ChildrenPropertiesMode::Recompute;
-        self.replace_children(children, ReplaceChildrenOptions::new(mode))
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -186,12 +185,12 @@ impl Folding {
     }
 
     fn stamped(&self, batch: &RecordBatch) -> Result<StampedRows> {
-        let (stamps, columns) = batch.columns().split_last().ok_or_else(|| internal("it has no columns"))?;
-        let stamps = stamps.as_any().downcast_ref::<FixedSizeBinaryArray>().ok_or_else(|| internal("it has no stamps"))?;
+        let (stamps, columns) = batch.columns().split_last().ok_or_else(|| damaged("it has no columns"))?;
+        let stamps = stamps.as_any().downcast_ref::<FixedSizeBinaryArray>().ok_or_else(|| damaged("it has no stamps"))?;
         if stamps.null_count() > 0 {
-            return Err(internal("some of its rows have no stamp"));
+            return Err(damaged("some of its rows have no stamp"));
         }
-        let rows = Rows::new(self.keyed.ids.clone(), columns.to_vec()).map_err(|error| internal(&error.to_string()))?;
+        let rows = Rows::new(self.keyed.ids.clone(), columns.to_vec()).map_err(|error| damaged(&error.to_string()))?;
         Ok(StampedRows { rows, stamps: Stamps::Each(Arc::new(stamps.clone())) })
     }
 
@@ -203,8 +202,8 @@ impl Folding {
     }
 }
 
-fn internal(what: &str) -> DataFusionError {
-    DataFusionError::Internal(format!("a chunk can't be folded: {what}"))
+fn damaged(what: &str) -> DataFusionError {
+    DataFusionError::External(format!("a chunk can't be folded: {what}").into())
 }
 
 /// Bounds what is held of one key, however many versions it has: all but those with the newest stamp become one row.

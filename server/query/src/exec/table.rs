@@ -1,4 +1,5 @@
-//! Says in `EXPLAIN` what a table's scan reads and what it left out.
+//! The top of a table's scan: says in `EXPLAIN` what is read and what was left out, and bounds how many chunks are read
+//! at a time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +11,12 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
-    ReplaceChildrenOptions,
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+    PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
 };
+use futures::{StreamExt, TryStreamExt, stream};
 
 /// What became of a table's chunks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,16 +36,38 @@ pub(crate) struct Chosen {
     pub(crate) groups: usize,
 }
 
-/// Passes its input on.
+/// Passes its input on, in at most so many partitions: each reads its share of the input's, one after the other.
 #[derive(Debug, Clone)]
 pub(crate) struct TableExec {
     chosen: Chosen,
     input: Arc<dyn ExecutionPlan>,
+    max_partitions: usize,
+    properties: Arc<PlanProperties>,
 }
 
 impl TableExec {
-    pub(crate) fn new(chosen: Chosen, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { chosen, input }
+    pub(crate) fn new(chosen: Chosen, input: Arc<dyn ExecutionPlan>, max_partitions: usize) -> Self {
+        let max_partitions = max_partitions.max(1);
+        let properties = match input.output_partitioning().partition_count() > max_partitions {
+            false => input.properties().clone(),
+            true => {
+                let mut equal = input.equivalence_properties().clone();
+                equal.clear_orderings();
+                equal.clear_per_partition_constants();
+                let partitioning = Partitioning::UnknownPartitioning(max_partitions);
+                Arc::new(PlanProperties::new(equal, partitioning, input.pipeline_behavior(), input.boundedness()))
+            }
+        };
+        Self { chosen, input, max_partitions, properties }
+    }
+
+    fn input_partitions(&self) -> usize {
+        self.input.output_partitioning().partition_count()
+    }
+
+    /// Whether a partition of the output is several of the input's.
+    fn joins_partitions(&self) -> bool {
+        self.input_partitions() > self.max_partitions
     }
 }
 
@@ -72,7 +97,7 @@ impl ExecutionPlan for TableExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
+        &self.properties
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
@@ -87,7 +112,7 @@ impl ExecutionPlan for TableExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        vec![!self.joins_partitions()]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
@@ -100,7 +125,7 @@ impl ExecutionPlan for TableExec {
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(Self { chosen: self.chosen.clone(), input })),
+            Ok([input]) => Ok(Arc::new(Self::new(self.chosen.clone(), input, self.max_partitions))),
             Err(others) => Err(DataFusionError::Internal(format!("TableExec has one input, not {}", others.len()))),
         }
     }
@@ -110,11 +135,19 @@ impl ExecutionPlan for TableExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
+        if !self.joins_partitions() {
+            return self.input.execute(partition, context);
+        }
+        let (input, shares) = (self.input.clone(), (partition..self.input_partitions()).step_by(self.max_partitions));
+        let batches = stream::iter(shares).map(move |share| input.execute(share, context.clone())).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 
     fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
+        match partition {
+            Some(_) if self.joins_partitions() => vec![ChildStats::Skip],
+            partition => vec![ChildStats::At(partition)],
+        }
     }
 
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {

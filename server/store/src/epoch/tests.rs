@@ -68,13 +68,16 @@ async fn claims_at_the_same_time_get_different_epochs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_in_vain_leaves_no_trace_that_fences() {
+async fn a_claim_in_vain_fences_nobody_when_it_arrives_late() {
     let bench = Bench::new();
-    bench.objects.fail_next(100, ObjectFault::Late);
+    for put in 2..=6 {
+        bench.objects.fail_at(put, ObjectFault::Late);
+    }
     assert!(matches!(bench.claim(1).await, Err(ClaimError::Store { .. })));
-    let operations = bench.objects.operations();
-    let bench = Bench { objects: bench.objects.clone(), ..bench };
-    assert!(operations >= 5, "it tried");
+    let fence = bench.claim(2).await.unwrap();
+    assert_eq!(bench.objects.deliver_late().await, 0, "its number is taken");
+    tokio::time::advance(Duration::from_secs(11)).await;
+    fence.ensure_held().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
-use ochre_query::format::{Format, encode};
-use ochre_query::{Params, QueryResult};
+use ochre_query::format::UnknownFormat;
+use ochre_query::{Format, Params, QueryResult};
 use ochre_types::DatabaseName;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -100,9 +100,7 @@ async fn respond(app: &Arc<App>, ask: Result<Ask, Failure>, headers: &HeaderMap)
 /// The format asked for by name, or else by Accept.
 pub fn format_of(name: Option<&str>, headers: &HeaderMap) -> Result<Format, Failure> {
     if let Some(name) = name {
-        return name.parse().map_err(|_| {
-            Failure::invalid(format!("the format {name:?} is not known: write json, jsonl, csv, pretty, parquet or arrow"))
-        });
+        return name.parse().map_err(|error: UnknownFormat| Failure::invalid(error.to_string()));
     }
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
     accept.split(',').find_map(media_type).ok_or_else(|| {
@@ -128,7 +126,7 @@ fn media_type(range: &str) -> Option<Format> {
 /// The rows of `result`, sent as they come. Waits for the first piece, so that a query that fails at once still gets
 /// a status of its own; one that fails later ends the answer in the middle, which clients notice.
 pub async fn answer(app: &Arc<App>, result: QueryResult, format: Format) -> Result<Response, Failure> {
-    let mut pieces = encode(result, format);
+    let mut pieces = format.encode(result);
     let first = match within(app.query_time, pieces.next()).await? {
         Some(Ok(first)) => Some(first),
         Some(Err(error)) => return Err(query_failure(error)),

@@ -167,10 +167,10 @@ reader! {
 }
 
 /// The name at the next position of `column`, as a `T`.
-fn name<T, E: ToString>(
-    names: &[String],
+fn name<'a, T, E: ToString>(
+    names: &'a [String],
     column: &mut Column<u32>,
-    parse: impl Fn(&str) -> Result<T, E>,
+    parse: impl Fn(&'a str) -> Result<T, E>,
 ) -> Result<T, WireError> {
     let position = column.next()?;
     let name = names

@@ -1,0 +1,149 @@
+//! What is committed is what is loaded.
+
+use bytes::Bytes;
+use object_store::ObjectStoreExt;
+use ochre_types::LogId;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::object::paused::block_on;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn the_state_after_loading_is_the_state_in_memory(
+        commits in vec(vec(arbitrary::edit(), 0..4), 0..10),
+        every in 1..4u64,
+    ) {
+        block_on(async {
+            let bench = Bench::new(1);
+            let catalog = bench.open(&bench.owner(1, every).await).await.unwrap();
+            let mut expected = (*catalog.state()).clone();
+            for edits in std::iter::once(arbitrary::first()).chain(commits) {
+                for edit in &edits {
+                    expected.change(edit).unwrap();
+                }
+                catalog.commit(edits).await.unwrap();
+                assert_eq!(*catalog.state(), expected);
+            }
+            assert_eq!(bench.loaded().await, (catalog.revision(), expected.clone()));
+            let next = bench.open(&bench.owner(2, every).await).await.unwrap();
+            assert_eq!(*next.state(), expected);
+        });
+    }
+
+    #[test]
+    fn every_edit_can_be_applied_twice(edits in vec(arbitrary::edit(), 0..8)) {
+        let mut state = CatalogState::new(DatabaseName::default(), CatalogId(1), Stamp::default());
+        for edit in arbitrary::first().iter().chain(&edits) {
+            state.change(edit).unwrap();
+            let once = state.clone();
+            state.change(edit).unwrap();
+            assert_eq!(state, once);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_readers_panic(bytes in vec(any::<u8>(), 0..200)) {
+        fuzz_decode(&bytes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_begins_with_a_checkpoint_and_has_one_every_so_often() {
+    let bench = Bench::new(1);
+    let catalog = bench.open(&bench.owner(1, 3).await).await.unwrap();
+    // 1 checkpoint, 2 take-over, 3 and 4 deltas, 5 checkpoint, 6 delta.
+    assert_eq!(catalog.revision(), Revision(2));
+    for (name, revision) in [("a", 3), ("b", 4), ("c", 6)] {
+        assert_eq!(catalog.commit(vec![table(name)]).await.unwrap(), Revision(revision));
+    }
+    for revision in 1..=6 {
+        let object = ObjectStoreExt::get(bench.objects.memory().as_ref(), &bench.object(revision)).await.unwrap();
+        let (kind, _) = frame::read(&object.bytes().await.unwrap()).map(|(kind, body)| (kind, body.len())).unwrap();
+        assert_eq!(kind == frame::Kind::Checkpoint, [1, 5].contains(&revision), "revision {revision}");
+    }
+    let before = bench.objects.operations();
+    assert_eq!(tables(&bench.loaded().await.1), ["a", "b", "c"]);
+    assert!(bench.objects.operations() - before <= 1 + 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_deltas_bring_a_checkpoint_early() {
+    let bench = Bench::new(1);
+    let owner = Owner { checkpoints: Checkpoints { every: 100, bytes: 2_000 }, ..bench.owner(1, 100).await };
+    let catalog = bench.open(&owner).await.unwrap();
+    let rules = |generation| Edit::SetRules(RulesRecord { generation, text: Bytes::from(vec![7; 1_500]) });
+    assert_eq!(catalog.commit(vec![rules(1)]).await.unwrap(), Revision(3));
+    assert_eq!(catalog.commit(vec![rules(2)]).await.unwrap(), Revision(4));
+    assert_eq!(catalog.commit(vec![rules(3)]).await.unwrap(), Revision(6), "5 is the checkpoint");
+    assert_eq!(bench.loaded().await.1.rules, Some(RulesRecord { generation: 3, text: vec![7; 1_500].into() }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn edits_that_do_not_fit_are_refused_and_write_nothing() {
+    let bench = Bench::new(1);
+    let catalog = bench.open(&bench.owner(1, 100).await).await.unwrap();
+    catalog.commit(arbitrary::first()).await.unwrap();
+    let chunk = arbitrary::some_chunk(1);
+    catalog.commit(vec![Edit::AddChunks { chunks: vec![chunk.clone()] }]).await.unwrap();
+    let puts = bench.objects.puts();
+    let mut other = (*chunk).clone();
+    other.rows += 1;
+    let unknown = TableName::new("nothing").unwrap();
+    let refused = [
+        Edit::AddChunks { chunks: vec![Arc::new(other.clone())] },
+        Edit::AddChunks { chunks: vec![Arc::new(ChunkMeta { table: unknown.clone(), ..other.clone() })] },
+        Edit::AddChunks { chunks: vec![Arc::new(ChunkMeta { template: TemplateId(99), ..other })] },
+        Edit::AddColumns { table: unknown, columns: Vec::new() },
+        Edit::AddTemplate { id: TemplateId(0), text: "another".into() },
+    ];
+    for edit in refused {
+        let error = catalog.commit(vec![table("new"), edit]).await.unwrap_err();
+        assert!(matches!(error, CommitError::Edit(_)) && !error.is_retryable(), "{error}");
+    }
+    assert_eq!(bench.objects.puts(), puts);
+    assert!(!tables(&catalog.state()).contains(&"new".to_owned()), "all edits of a commit or none");
+    catalog.commit(vec![Edit::AddChunks { chunks: vec![chunk] }]).await.unwrap();
+    assert_eq!(catalog.state().chunks().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nodes_catalog_comes_back_too() {
+    let bench = Bench::new(1);
+    let node = NodeCatalog::open(&bench.owner(1, 2).await).await.unwrap();
+    let alias = Alias { database: "telegraf".into(), retention_policy: "weekly".into() };
+    let dangling = NodeEdit::SetAlias { alias: alias.clone(), target: bench.database.clone() };
+    assert!(matches!(node.commit(vec![dangling.clone()]).await, Err(CommitError::Edit(EditError::UnknownDatabase(_)))));
+    let entry = |retention: Option<&str>| DatabaseEntry { created: stamp(1, 2), retention: retention.map(Into::into) };
+    let create = |name: &str, retention| NodeEdit::CreateDatabase {
+        name: DatabaseName::new(name).unwrap(),
+        entry: entry(retention),
+    };
+    node.commit(vec![create("db", Some("30d")), dangling]).await.unwrap();
+    node.commit(vec![NodeEdit::SetLogId(LogId(9)), NodeEdit::RaiseCeiling(Hlc(77))]).await.unwrap();
+    node.commit(vec![create("db", None), create("node", None), NodeEdit::RaiseCeiling(Hlc(5))]).await.unwrap();
+    let state = node.state();
+    let (revision, loaded) = NodeCatalog::load(&bench.store, &bench.layout, &bench.env).await.unwrap().unwrap();
+    assert_eq!((revision, &loaded), (node.revision(), &*state));
+    assert_eq!(loaded.databases[&bench.database], entry(Some("30d")));
+    assert_eq!((loaded.aliases[&alias].as_str(), loaded.log_id, loaded.ceiling), ("db", Some(LogId(9)), Hlc(77)));
+
+    // A database of the name of our folder does not disturb it.
+    let owner = bench.owner(2, 2).await;
+    Catalog::open(&owner, &DatabaseName::new("node").unwrap(), Stamp::default()).await.unwrap();
+    Catalog::open(&owner, &DatabaseName::new("epoch").unwrap(), Stamp::default()).await.unwrap();
+    assert_eq!(*NodeCatalog::open(&bench.owner(3, 2).await).await.unwrap().state(), loaded);
+}
+
+#[test]
+fn chunk_ids_have_one_text() {
+    let id = ChunkId { incarnation: Incarnation(0x2a), counter: 7 };
+    assert_eq!(id.to_string(), "000000000000002a-7");
+    assert_eq!("000000000000002a-7".parse(), Ok(id));
+    for wrong in ["", "2a-7", "000000000000002A-7", "000000000000002a-07", "000000000000002a-+7", "000000000000002a7"] {
+        assert!(wrong.parse::<ChunkId>().is_err(), "{wrong}");
+    }
+}

@@ -1,0 +1,327 @@
+//! What was written and what became of it, kept outside of the server, and the checks of answers against it.
+//!
+//! ```text
+//!   batch: one write of lines --> parts: its rows of one table and day --> rows, each with a number of its own,
+//!          InFlight -> Acked | Refused | Unknown                           which every field of it carries
+//!   home: a disk with a log. What was acknowledged is required of its home; what was seen in the catalog, of all.
+//! ```
+//!
+//! The checks (see [`Journal::check`]): a required part is there (else lost), no row is there twice, nothing that was
+//! refused or never sent is there (phantom), a batch is there whole or not at all (torn; of a batch that another home
+//! took, only what reached the catalog is there, by parts), what was once seen stays, and of two values of one cell the
+//! older one never wins (stale).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::answers::{Cell, Row};
+
+const DAY: i64 = 86_400_000_000_000;
+
+/// Where a row is: its database, table, tags and time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub database: usize,
+    pub table: usize,
+    pub tags: Vec<Option<String>>,
+    pub time: i64,
+}
+
+/// The tags that rows may have.
+pub const TAGS: [&str; 2] = ["host", "zone"];
+/// The fields that rows may have.
+pub const FIELDS: [&str; 4] = ["f", "i", "u", "s"];
+
+/// A row as it was sent.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub key: Key,
+    /// Indices into [`FIELDS`].
+    pub fields: BTreeSet<usize>,
+    /// Whether it is legal line protocol.
+    pub good: bool,
+}
+
+type RowId = u64;
+type BatchId = usize;
+/// A batch's rows of one table and day.
+pub type Part = (BatchId, usize, i64);
+type CellKey = (Key, usize);
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    InFlight,
+    Acked,
+    Refused,
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Batch {
+    home: usize,
+    claim: u64,
+    begun: u64,
+    ended: Option<u64>,
+    outcome: Outcome,
+    rows: Vec<RowId>,
+    parts: BTreeSet<Part>,
+}
+
+#[derive(Debug)]
+struct Version {
+    batch: BatchId,
+    sent: Sent,
+}
+
+/// A property that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which checker says so.
+    pub checker: &'static str,
+    /// What it saw.
+    pub what: String,
+}
+
+impl Violation {
+    pub fn new(checker: &'static str, what: impl Into<String>) -> Self {
+        Self { checker, what: what.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.checker, self.what)
+    }
+}
+
+/// A read that has begun: of which home's server, of which table, and what must be seen.
+#[derive(Debug, Clone)]
+pub struct Read {
+    pub home: usize,
+    pub database: usize,
+    pub table: usize,
+    required: BTreeSet<Part>,
+}
+
+/// See the module's doc.
+#[derive(Debug, Default)]
+pub struct Journal {
+    now: u64,
+    rows: BTreeMap<RowId, Version>,
+    batches: Vec<Batch>,
+    /// By home.
+    required: Vec<BTreeSet<Part>>,
+    /// The values of a cell that may be seen: of each batch the last.
+    cells: BTreeMap<Part, BTreeMap<CellKey, RowId>>,
+}
+
+impl Journal {
+    pub fn new(homes: usize) -> Self {
+        Self { required: vec![BTreeSet::new(); homes], ..Self::default() }
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.now += 1;
+        self.now
+    }
+
+    /// The number that the next row gets.
+    pub fn next_row(&self) -> RowId {
+        self.rows.len() as u64 + 1
+    }
+
+    /// Notes a batch that is about to be sent; its rows are numbered from [`Journal::next_row`].
+    pub fn begin(&mut self, home: usize, claim: u64, sent: Vec<Sent>) -> BatchId {
+        let (id, begun) = (self.batches.len(), self.tick());
+        let mut batch =
+            Batch { home, claim, begun, ended: None, outcome: Outcome::InFlight, rows: Vec::new(), parts: BTreeSet::new() };
+        for sent in sent {
+            let row = self.next_row();
+            batch.rows.push(row);
+            if sent.good {
+                let part = part_of(id, &sent.key);
+                batch.parts.insert(part);
+                let cells = self.cells.entry(part).or_default();
+                cells.extend(sent.fields.iter().map(|field| ((sent.key.clone(), *field), row)));
+            }
+            self.rows.insert(row, Version { batch: id, sent });
+        }
+        self.batches.push(batch);
+        id
+    }
+
+    /// Notes what became of a batch.
+    pub fn end(&mut self, id: BatchId, outcome: Outcome) {
+        let now = self.tick();
+        let batch = &mut self.batches[id];
+        batch.outcome = outcome;
+        batch.ended = Some(now);
+        if outcome == Outcome::Acked {
+            let (home, parts) = (batch.home, batch.parts.clone());
+            self.required[home].extend(parts);
+        }
+    }
+
+    /// The process of a home's server is gone: nobody will ever hear what became of its writes.
+    pub fn lose_in_flight(&mut self, home: usize) {
+        let open: Vec<BatchId> = (0..self.batches.len())
+            .filter(|id| self.batches[*id].home == home && self.batches[*id].outcome == Outcome::InFlight)
+            .collect();
+        open.into_iter().for_each(|id| self.end(id, Outcome::Unknown));
+    }
+
+    /// What is required of a home now: to be handed to [`Journal::make_global`] once it is known to be persisted.
+    pub fn required_of(&self, home: usize) -> BTreeSet<Part> {
+        self.required[home].clone()
+    }
+
+    /// These parts are in the catalog: whoever opens it has them.
+    pub fn make_global(&mut self, parts: &BTreeSet<Part>) {
+        self.required.iter_mut().for_each(|required| required.extend(parts));
+    }
+
+    /// How many rows were acknowledged.
+    pub fn acked_rows(&self) -> usize {
+        self.batches.iter().filter(|batch| batch.outcome == Outcome::Acked).map(|batch| batch.rows.len()).sum()
+    }
+
+    /// How many batches ended like this.
+    pub fn batches(&self, outcome: Outcome) -> usize {
+        self.batches.iter().filter(|batch| batch.outcome == outcome).count()
+    }
+
+    /// Begins a read: what is required by now must be in its answer.
+    pub fn begin_read(&self, home: usize, database: usize, table: usize) -> Read {
+        let here = |part: &&Part| part.1 == table && self.database_of(part) == Some(database);
+        Read { home, database, table, required: self.required[home].iter().filter(here).copied().collect() }
+    }
+
+    fn database_of(&self, part: &Part) -> Option<usize> {
+        self.rows.get(self.batches[part.0].rows.first()?).map(|version| version.sent.key.database)
+    }
+
+    /// Checks the answer of a read of a whole table.
+    pub fn check(&mut self, read: &Read, answer: &[Row]) -> Result<(), Violation> {
+        let seen = self.identify(read, answer)?;
+        let batches: BTreeSet<BatchId> = seen.values().map(|row| self.rows[row].batch).collect();
+        let mut present = read.required.clone();
+        for row in seen.values() {
+            let version = &self.rows[row];
+            present.insert(part_of(version.batch, &version.sent.key));
+        }
+        let own = batches.iter().filter(|id| self.batches[**id].home == read.home);
+        let whole: BTreeSet<Part> = own.flat_map(|id| self.batches[*id].parts.iter().copied()).collect();
+        present.extend(whole.iter().filter(|part| part.1 == read.table));
+        self.check_present(read, &seen, &present)?;
+        self.required[read.home].extend(whole);
+        let foreign: BTreeSet<Part> =
+            present.into_iter().filter(|part| self.batches[part.0].home != read.home).collect();
+        self.make_global(&foreign);
+        Ok(())
+    }
+
+    /// Which row each cell of the answer is of.
+    fn identify(&self, read: &Read, answer: &[Row]) -> Result<BTreeMap<CellKey, RowId>, Violation> {
+        let mut seen = BTreeMap::new();
+        let mut keys = BTreeSet::new();
+        for row in answer {
+            let key = key_of(read, row)?;
+            if !keys.insert(key.clone()) {
+                return Err(Violation::new("twice", format!("{key:?} is there twice")));
+            }
+            for (field, name) in FIELDS.iter().enumerate() {
+                let Some(cell) = row.get(*name) else { continue };
+                let found = row_of(cell).filter(|found| self.may_be_seen(*found, &key, field));
+                let Some(found) = found else {
+                    return Err(Violation::new("phantom", format!("{key:?} has {name}={cell:?}, {}", self.tell(cell))));
+                };
+                seen.insert((key.clone(), field), found);
+            }
+        }
+        Ok(seen)
+    }
+
+    fn may_be_seen(&self, row: RowId, key: &Key, field: usize) -> bool {
+        let Some(version) = self.rows.get(&row) else { return false };
+        let cells = self.cells.get(&part_of(version.batch, key));
+        self.batches[version.batch].outcome != Outcome::Refused
+            && cells.and_then(|cells| cells.get(&(key.clone(), field))) == Some(&row)
+    }
+
+    fn tell(&self, cell: &Cell) -> String {
+        match row_of(cell).and_then(|row| self.rows.get(&row)) {
+            None => "which nobody has sent".to_owned(),
+            Some(version) => {
+                format!("which was sent as {:?} in a batch that is {:?}", version.sent, self.batches[version.batch])
+            }
+        }
+    }
+
+    fn check_present(
+        &self,
+        read: &Read,
+        seen: &BTreeMap<CellKey, RowId>,
+        present: &BTreeSet<Part>,
+    ) -> Result<(), Violation> {
+        for part in present {
+            let Some(cells) = self.cells.get(part) else { continue };
+            for (cell, row) in cells {
+                let checker = match (seen.get(cell), read.required.contains(part)) {
+                    (Some(found), _) if !self.is_older(self.rows[found].batch, part.0) => continue,
+                    (Some(_), _) => "stale",
+                    (None, true) => "lost",
+                    (None, false) => "torn",
+                };
+                let what = format!("{cell:?} of row {row}, read from home {}, of {:?}", read.home, self.batches[part.0]);
+                return Err(Violation::new(checker, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every stamp of batch `a` is below that of batch `b`: it was sent to an earlier owner of the prefix, or
+    /// had ended before the other began.
+    fn is_older(&self, a: BatchId, b: BatchId) -> bool {
+        let (a, b) = (&self.batches[a], &self.batches[b]);
+        a.claim < b.claim || (a.claim == b.claim && a.ended.is_some_and(|ended| ended < b.begun))
+    }
+}
+
+fn part_of(batch: BatchId, key: &Key) -> Part {
+    (batch, key.table, key.time.div_euclid(DAY))
+}
+
+fn key_of(read: &Read, row: &Row) -> Result<Key, Violation> {
+    let tag = |name: &&str| match row.get(*name) {
+        Some(Cell::Text(text)) => Some(text.clone()),
+        _ => None,
+    };
+    match row.get("time") {
+        Some(Cell::Time(time)) => {
+            Ok(Key { database: read.database, table: read.table, tags: TAGS.iter().map(tag).collect(), time: *time })
+        }
+        other => Err(Violation::new("phantom", format!("a row with time {other:?}"))),
+    }
+}
+
+/// Every value carries the number of its row.
+fn row_of(cell: &Cell) -> Option<RowId> {
+    match cell {
+        Cell::Float(bits) => Some((f64::from_bits(*bits) * 2.0) as u64),
+        Cell::Integer(number) => u64::try_from(-number).ok(),
+        Cell::UInteger(number) => Some(*number),
+        Cell::Text(text) => text.strip_prefix("row ")?.parse().ok(),
+        Cell::Boolean(_) | Cell::Time(_) => None,
+    }
+}
+
+/// The text of a field's value in line protocol.
+pub fn value_text(field: usize, row: RowId) -> String {
+    match FIELDS[field] {
+        "f" => format!("{}", row as f64 / 2.0),
+        "i" => format!("-{row}i"),
+        "u" => format!("{row}u"),
+        _ => format!("\"row {row}\""),
+    }
+}
