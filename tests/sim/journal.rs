@@ -181,6 +181,13 @@ impl Journal {
         self.required.iter_mut().for_each(|required| required.extend(parts));
     }
 
+    /// Of these parts, those of one database are in the catalog.
+    pub fn make_global_of(&mut self, parts: &BTreeSet<Part>, database: usize) {
+        let here: BTreeSet<Part> =
+            parts.iter().filter(|part| self.database_of(part) == Some(database)).copied().collect();
+        self.make_global(&here);
+    }
+
     /// How many rows were acknowledged.
     pub fn acked_rows(&self) -> usize {
         self.batches.iter().filter(|batch| batch.outcome == Outcome::Acked).map(|batch| batch.rows.len()).sum()

@@ -75,8 +75,9 @@ pub struct Acceptor {
 
 #[derive(Debug)]
 struct Queue {
-    /// What the first frame of this incarnation has to name; `None` once it is written.
-    start: Option<Predecessor>,
+    /// What the first frame of this incarnation has to name, and that frame once it is queued; `None` once it is
+    /// durable.
+    start: Option<(Predecessor, Option<Appended>)>,
     /// Batches that are in the log and not in the buffer, in the order of the log.
     pending: VecDeque<Pending>,
 }
@@ -106,7 +107,7 @@ impl Acceptor {
         schema: Arc<Schema>,
         predecessor: Predecessor,
     ) -> Self {
-        let queue = Mutex::new(Queue { start: Some(predecessor), pending: VecDeque::new() });
+        let queue = Mutex::new(Queue { start: Some((predecessor, None)), pending: VecDeque::new() });
         Self { database, incarnation, log, clock, buffer, schema, queue, applying: Mutex::new(()) }
     }
 
@@ -118,11 +119,7 @@ impl Acceptor {
         if self.schema.check(&prepared.batch).is_err() {
             return Err(WriteError::SchemaChanged(self.database.clone()));
         }
-        if let Some(predecessor) = queue.start {
-            let stamp = self.clock.stamp().ok_or(WriteError::NoStamps)?;
-            self.log.append(&self.database, Record::start(self.incarnation, stamp, predecessor))?;
-            queue.start = None;
-        }
+        self.log_start(&mut queue)?;
         let stamp = self.clock.stamp().ok_or(WriteError::NoStamps)?;
         let payload = prepared.payload;
         // A batch's origin sequence is its local sequence: dense but for what the log names as refused.
@@ -134,6 +131,28 @@ impl Acceptor {
         let placed = self.placed(appended.sequence, stamp);
         queue.pending.push_back(Pending { appended: appended.clone(), placed, parts: prepared.parts, _held: held });
         Ok(Logged { appended })
+    }
+
+    /// Sees to it that this incarnation's first frame is in the log before any batch. A group that the log refuses
+    /// takes everything queued behind it along: so a batch never gets in without the start frame before it.
+    fn log_start(&self, queue: &mut Queue) -> Result<(), WriteError> {
+        let Some((predecessor, sent)) = &queue.start else { return Ok(()) };
+        let outcome = sent.as_ref().map(|sent| self.log.synced(sent).now_or_never());
+        match outcome {
+            Some(None) => Ok(()),
+            Some(Some(Ok(()))) => {
+                queue.start = None;
+                Ok(())
+            }
+            None | Some(Some(Err(_))) => {
+                let predecessor = *predecessor;
+                let stamp = self.clock.stamp().ok_or(WriteError::NoStamps)?;
+                let record = Record::start(self.incarnation, stamp, predecessor);
+                let appended = self.log.append(&self.database, record)?;
+                queue.start = Some((predecessor, Some(appended)));
+                Ok(())
+            }
+        }
     }
 
     fn placed(&self, sequence: Sequence, stamp: Stamp) -> Placed {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ochre_env::Clock;
+use ochre_env::planted::{self, Planted};
 use ochre_types::{Hlc, HybridClock, Incarnation, Stamp};
 use parking_lot::Mutex;
 
@@ -48,6 +49,9 @@ impl StampClock {
     pub fn stamp(&self) -> Option<Stamp> {
         let mut state = self.state.lock();
         let highest_wall = state.ceiling.millis().saturating_sub(millis(SPARE));
+        if planted::is(Planted::StampsGoBack) {
+            return Some(Stamp { hlc: Hlc::from_millis(self.wall.wall_millis()), incarnation: self.incarnation });
+        }
         let mut clock = state.clock.clone();
         let hlc = clock.tick(self.wall.wall_millis().min(highest_wall));
         if hlc >= state.ceiling {

@@ -199,6 +199,11 @@ impl Database {
         self.lifecycle.step(Demand::PersistAll).await
     }
 
+    /// Gives up the copies in memory of persisted chunks: they are read from the object store from now on.
+    pub fn evict(&self) {
+        self.buffer.evict_resident(|| false);
+    }
+
     /// Totals since the server was started.
     pub fn totals(&self) -> WriteTotals {
         WriteTotals {

@@ -44,6 +44,14 @@ pub enum WriteError {
     /// The database does not exist and is not made by itself.
     #[error("database not found: {:?}", .0.as_str())]
     UnknownDatabase(DatabaseName),
+    /// The database could not be opened when the server started; the others are served.
+    #[error("database {name} is not served: {reason}")]
+    NotServed {
+        /// The database.
+        name: DatabaseName,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The catalog did not take a change.
     #[error("the catalog did not take the change: {0}")]
     Catalog(String),
@@ -62,6 +70,8 @@ impl WriteError {
             // A failed log, a fenced or stopping server: this process will not take it, its successor will.
             Self::Log(_) | Self::Fenced(_) | Self::Stopping | Self::NoStamps => Some(Duration::from_secs(5)),
             Self::Catalog(_) => Some(Duration::from_secs(5)),
+            // Somebody has to repair it; senders must keep the rows until then.
+            Self::NotServed { .. } => Some(Duration::from_secs(60)),
             Self::TooManyPartitions { .. } | Self::UnknownDatabase(_) | Self::Buffer(_) => None,
         }
     }
@@ -89,17 +99,17 @@ pub enum OpenError {
         /// What went wrong.
         reason: String,
     },
+    /// A database's catalog or log can't be used as it is. The other databases can be served without it.
+    #[error("database {database}: {reason}")]
+    Unusable {
+        /// The database.
+        database: DatabaseName,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The log could not be opened.
     #[error("opening the log: {0}")]
     Log(#[from] LogError),
-    /// The log could not be replayed.
-    #[error("replaying the log of database {database}: {reason}")]
-    Replay {
-        /// The database.
-        database: DatabaseName,
-        /// What went wrong.
-        reason: String,
-    },
     /// The query engine could not be set up.
     #[error("setting up the query engine: {0}")]
     Engine(String),

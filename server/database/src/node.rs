@@ -11,7 +11,7 @@ use ochre_env::Env;
 use ochre_log::{Home, Log, LogConfig, Opened};
 use ochre_query::{Engine, EngineConfig, Params, QueryError, QueryResult};
 use ochre_store::buffer::Buffer;
-use ochre_store::catalog::{Catalog, Checkpoints, DatabaseEntry, NodeCatalog, NodeEdit, Owner};
+use ochre_store::catalog::{self, Catalog, Checkpoints, DatabaseEntry, LoadError, NodeCatalog, NodeEdit, Owner};
 use ochre_store::epoch;
 use ochre_store::lifecycle::Lifecycle;
 use ochre_store::memory::BufferMemory;
@@ -32,6 +32,8 @@ use crate::source::DatabaseSource;
 
 /// How often the node looks after its stamp ceiling and its log.
 const WATCH: Duration = Duration::from_secs(1);
+/// Rows of a batch within a query.
+const QUERY_BATCH_ROWS: usize = 8_192;
 /// The least memory budget.
 const LEAST_MEMORY: ByteSize = ByteSize::mib(64);
 
@@ -107,6 +109,8 @@ pub struct Node {
     engine: Engine,
     template: Arc<Template>,
     databases: RwLock<BTreeMap<DatabaseName, Arc<Database>>>,
+    /// Databases that could not be opened, and why.
+    not_served: RwLock<BTreeMap<DatabaseName, String>>,
     /// One creation at a time.
     creating: tokio::sync::Mutex<()>,
     /// Low-water marks, as the lifecycles report them.
@@ -132,7 +136,7 @@ impl Node {
         let floor = opened.highest_stamp.max(catalog.state().ceiling);
         let clock = Arc::new(StampClock::new(incarnation, env.clock.clone(), floor));
         let memory = BufferMemory::new(ByteSize(config.memory.0 / 2));
-        let engine = engine(&config, &objects)?;
+        let engine = engine(&env, &config, &objects)?;
         let shared =
             Shared { env: env.clone(), log, clock, fence: owner.fence.clone(), memory, incarnation };
         let node = Arc::new(Self {
@@ -144,6 +148,7 @@ impl Node {
             engine,
             template: Arc::new(Template::default()),
             databases: RwLock::new(BTreeMap::new()),
+            not_served: RwLock::new(BTreeMap::new()),
             creating: tokio::sync::Mutex::new(()),
             low_water: Arc::default(),
             stop: watch::Sender::new(None),
@@ -157,7 +162,7 @@ impl Node {
         let (fence, watcher) = (node.shared.fence.clone(), node.clone());
         env.tasks.spawn("fence watch", async move {
             let fenced = fence.watch().await;
-            watcher.stop.send_replace(Some(StopReason::Fenced(fenced.to_string())));
+            watcher.stop.send_replace(Some(StopReason::Fenced(format!("fenced by epoch {}: {fenced}", fenced.by))));
         });
         Ok(node)
     }
@@ -181,8 +186,16 @@ impl Node {
             tracing::warn!(database = %name, "the log has frames of a database that the node's catalog does not know: they are left where they are");
         }
         for (name, entry) in &state.databases {
-            let database = self.open_database(name, entry.created, Some(opened)).await?;
-            self.databases.write().insert(name.clone(), database);
+            match self.open_database(name, entry.created, Some(opened)).await {
+                Ok(database) => {
+                    self.databases.write().insert(name.clone(), database);
+                }
+                Err(OpenError::Unusable { database, reason }) => {
+                    tracing::error!(%database, %reason, "this database is not served; the others are");
+                    self.not_served.write().insert(database, reason);
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -194,14 +207,14 @@ impl Node {
         created: Stamp,
         opened: Option<&Opened>,
     ) -> Result<Arc<Database>, OpenError> {
-        let catalog = Catalog::open(&self.owner, name, created).await.map_err(|error| OpenError::Catalog {
-            what: format!("database {name}"),
-            reason: error.to_string(),
+        let catalog = Catalog::open(&self.owner, name, created).await.map_err(|error| match &error {
+            catalog::OpenError::Load(LoadError::Damaged { .. } | LoadError::OtherDatabase { .. }) => {
+                OpenError::Unusable { database: name.clone(), reason: error.to_string() }
+            }
+            _ => OpenError::Catalog { what: format!("database {name}"), reason: error.to_string() },
         })?;
-        let (catalog, state) = {
-            let state = catalog.state();
-            (Arc::new(catalog), state)
-        };
+        let catalog = Arc::new(catalog);
+        let state = catalog.state();
         let shared = &self.shared;
         let log_id = shared.log.log_id();
         let buffer = Buffer::restore(&state, &self.owner.layout, log_id, shared.incarnation, shared.memory.clone());
@@ -264,7 +277,7 @@ impl Node {
         while self.stop.borrow().is_none() {
             self.shared.env.clock.sleep(WATCH).await;
             if let Err(fenced) = self.shared.fence.check_held() {
-                self.stop.send_replace(Some(StopReason::Fenced(fenced.to_string())));
+                self.stop.send_replace(Some(StopReason::Fenced(format!("fenced by epoch {}: {fenced}", fenced.by))));
             } else if let Some(reason) = self.shared.log.status().failed {
                 self.stop.send_replace(Some(StopReason::LogFailed(reason)));
             } else if let Some(ceiling) = self.shared.clock.wanted_ceiling() {
@@ -330,6 +343,9 @@ impl Node {
         if self.database(name).is_some() {
             return Ok(false);
         }
+        if let Some(reason) = self.not_served.read().get(name) {
+            return Err(WriteError::NotServed { name: name.clone(), reason: reason.clone() });
+        }
         if *self.stopping.borrow() {
             return Err(WriteError::Stopping);
         }
@@ -347,7 +363,7 @@ impl Node {
         if let Some(database) = self.database(name) {
             return Ok(database);
         }
-        if self.config.auto_create {
+        if self.config.auto_create || self.not_served.read().contains_key(name) {
             self.create_database(name).await?;
         }
         self.database(name).ok_or_else(|| WriteError::UnknownDatabase(name.clone()))
@@ -355,7 +371,10 @@ impl Node {
 
     /// Runs one SQL query over one database.
     pub async fn query(self: &Arc<Self>, name: &DatabaseName, sql: &str, params: &Params) -> Result<QueryResult, QueryError> {
-        let database = self.database(name).ok_or_else(|| QueryError::UnknownDatabase(name.to_string()))?;
+        let database = self.database(name).ok_or_else(|| match self.not_served.read().get(name) {
+            Some(reason) => QueryError::Execution(format!("database {name} is not served: {reason}")),
+            None => QueryError::UnknownDatabase(name.to_string()),
+        })?;
         let source = DatabaseSource { node: self.clone(), database };
         self.engine.query(Arc::new(source), sql, params).await
     }
@@ -396,12 +415,13 @@ fn log_config(config: &NodeConfig) -> LogConfig {
     })
 }
 
-fn engine(config: &NodeConfig, objects: &Arc<dyn ObjectStore>) -> Result<Engine, OpenError> {
+fn engine(env: &Env, config: &NodeConfig, objects: &Arc<dyn ObjectStore>) -> Result<Engine, OpenError> {
     let engine = EngineConfig {
         memory: ByteSize(config.memory.0 / 4),
         target_partitions: config.query_threads,
         spill_dir: config.spill_dir.clone(),
-        ..EngineConfig::default()
+        batch_size: QUERY_BATCH_ROWS,
+        clock: env.clock.clone(),
     };
     Engine::new(engine, objects.clone()).map_err(|error| OpenError::Engine(error.to_string()))
 }

@@ -78,7 +78,10 @@ impl Replay<'_> {
             self.buffer.skip_to(header.sequence);
             return Ok(0);
         }
-        let failed = |reason: String| OpenError::Replay { database: self.database.clone(), reason };
+        let failed = |reason: String| OpenError::Unusable {
+            database: self.database.clone(),
+            reason: format!("its log can't be replayed: {reason}"),
+        };
         if header.min_reader > codec::FORMAT {
             return Err(failed(format!(
                 "frame {} needs a reader of batch format {}, and this release reads up to {}: start a newer release",

@@ -15,9 +15,9 @@ pub enum Planted {
     LowWaterTooHigh,
     /// A snapshot for a query forgets frozen chunks.
     ForgetFrozen,
-    /// The fold lets the older value of a cell win.
-    OlderWins,
-    /// A chunk stays in memory as unpersisted after its Parquet is in the catalog, and is counted twice.
+    /// Stamps follow the wall clock, back as well as ahead, so that an older value of a cell may win.
+    StampsGoBack,
+    /// A chunk is shown from memory as unpersisted even after its Parquet is in the catalog: twice in all.
     SkipDedup,
     /// A lost conditional put is taken for our own without reading the winner.
     AssumePutWasOurs,
@@ -31,7 +31,7 @@ impl Planted {
         Self::ReplayOffByOne,
         Self::LowWaterTooHigh,
         Self::ForgetFrozen,
-        Self::OlderWins,
+        Self::StampsGoBack,
         Self::SkipDedup,
         Self::AssumePutWasOurs,
     ];

@@ -1,11 +1,12 @@
 //! From text to one statement that only reads.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::common::TableReference;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::{self, visit_relations};
+use datafusion::sql::sqlparser::ast::{self, Visit, Visitor, visit_relations};
 
 use crate::catalog::{CATALOG, INFORMATION_SCHEMA};
 use crate::error::QueryError;
@@ -80,13 +81,44 @@ fn kind(text: &str) -> String {
     }
 }
 
+/// How many tables a statement reads, once each name of a WITH is replaced by what it stands for, as the planner will
+/// do: names that double one another would otherwise grow without bound.
 fn count_relations(statement: &ast::Statement) -> usize {
-    let mut count = 0;
-    let _: ControlFlow<()> = visit_relations(statement, |_| {
-        count += 1;
+    let mut relations = Relations::default();
+    let _: ControlFlow<()> = statement.visit(&mut relations);
+    relations.weight(statement)
+}
+
+/// What the names of all WITHs stand for, in tables. One name in several places counts as the largest.
+#[derive(Default)]
+struct Relations {
+    weights: BTreeMap<String, usize>,
+}
+
+impl Relations {
+    fn weight(&self, of: &impl Visit) -> usize {
+        let mut count = 0usize;
+        let _: ControlFlow<()> = visit_relations(of, |name| {
+            let weight = self.weights.get(&name.to_string().to_lowercase());
+            count = count.saturating_add(weight.copied().unwrap_or(1));
+            ControlFlow::Continue(())
+        });
+        count
+    }
+}
+
+impl Visitor for Relations {
+    type Break = ();
+
+    /// Inner queries come first, so that what they name is known.
+    fn post_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+        for named in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let weight = self.weight(&*named.query);
+            let known = self.weights.entry(named.alias.name.to_string().to_lowercase()).or_default();
+            *known = weight.max(*known);
+        }
         ControlFlow::Continue(())
-    });
-    count
+    }
 }
 
 impl Parsed {

@@ -447,3 +447,6 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

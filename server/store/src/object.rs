@@ -40,7 +40,9 @@ const VARIABLE_PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The text is no URL.
-    #[error("the object store {url:?} is not a URL ({source}): give memory, file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")]
+    #[error(
+        "the object store {url:?} is not a URL ({source}): give memory, file:///path, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
+    )]
     Url {
         /// What was given.
         url: String,
@@ -70,7 +72,9 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The client of a cloud store refused its configuration.
-    #[error("configuring the object store {url:?}: {source}; check the URL and the AWS_*, GOOGLE_* or AZURE_* variables")]
+    #[error(
+        "configuring the object store {url:?}: {source}; check the URL and the AWS_*, GOOGLE_* or AZURE_* variables"
+    )]
     Client {
         /// What was given.
         url: String,
@@ -110,8 +114,8 @@ fn cloud(url: &str, parsed: &Url) -> Result<Arc<dyn ObjectStore>, OpenError> {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
-    let (store, path) = parse_url_opts(parsed, variables)
-        .map_err(|source| OpenError::Client { url: url.to_owned(), source })?;
+    let (store, path) =
+        parse_url_opts(parsed, variables).map_err(|source| OpenError::Client { url: url.to_owned(), source })?;
     if path == Path::default() {
         return Ok(Arc::from(store));
     }

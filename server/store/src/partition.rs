@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use object_store::path::Path;
 use ochre_batch::SortOrder;
+use ochre_env::planted::{self, Planted};
 use ochre_types::Sequence;
 use ochre_types::partition::{PartitionKey, Template};
 
@@ -90,10 +91,7 @@ impl Partition {
         if let Some((_, last)) = frozen.coverage.log {
             self.persisted_through = self.persisted_through.max(last);
         }
-        // The planted bug counts the chunk twice: once in memory, once in Parquet.
-        if !ochre_env::planted::is(ochre_env::planted::Planted::SkipDedup) {
-            self.sealed.remove(position);
-        }
+        self.sealed.remove(position);
         self.persisted.push(PersistedChunk { meta, path, resident: keep_resident.then_some(frozen) });
     }
 
@@ -114,7 +112,11 @@ impl Partition {
             body: chunk.body,
         };
         chunks.extend(self.persisted.iter().map(|persisted| make(Seen::persisted(persisted))));
-        let sealed = if ochre_env::planted::is(ochre_env::planted::Planted::ForgetFrozen) { &[] } else { &*self.sealed };
+        if planted::is(Planted::SkipDedup) {
+            let resident = self.persisted.iter().filter_map(|persisted| persisted.resident.as_deref());
+            chunks.extend(resident.map(|frozen| make(Seen::frozen(frozen, Stage::Frozen))));
+        }
+        let sealed = if planted::is(Planted::ForgetFrozen) { &[] } else { &*self.sealed };
         chunks.extend(sealed.iter().map(|sealed| match sealed {
             Sealed::Closed(closed) => make(Seen::closed(closed)),
             Sealed::Frozen(frozen) => make(Seen::frozen(frozen, Stage::Frozen)),

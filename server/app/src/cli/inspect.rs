@@ -120,7 +120,7 @@ fn to_json(node: &NodeId, report: &Report) -> Value {
             "segments": log.segments.len(),
             "bytes": log.segments.iter().map(|segment| segment.length).sum::<u64>(),
             "torn_tail": log.torn_tail.as_ref().map(ToString::to_string),
-            "damage": log.damage.iter().map(|damage| format!("{damage:?}")).collect::<Vec<_>>(),
+            "damage": log.damage.iter().map(|damage| damage.to_string()).collect::<Vec<_>>(),
         })),
         "databases": report.databases.iter().map(database_json).collect::<Vec<_>>(),
     })
@@ -171,7 +171,7 @@ fn text(node: &NodeId, report: &Report) -> String {
             text.push_str("THIS IS NOT THE LOG THAT THE CATALOG NAMES\n");
         }
         text.extend(log.torn_tail.iter().map(|torn| format!("unfinished end: {torn}\n")));
-        text.extend(log.damage.iter().map(|damage| format!("DAMAGE: {damage:?}\n")));
+        text.extend(log.damage.iter().map(|damage| format!("DAMAGE: {damage}\n")));
     }
     text.push('\n');
     let header =

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use ochre_ingest::line_protocol::{Flavour, Precision};
 use serde_json::json;
 
+use super::backend::Written;
 use super::failure::{Failure, Kind};
 use super::params::Parameters;
 use super::state::App;
@@ -41,17 +42,18 @@ async fn try_write(app: &App, request: Request) -> Result<Response, Failure> {
     let answer = if written.rejected_total == 0 {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        response(&partial(&v1::partial_message(&written)))
+        response(&partial(&written))
     };
     Ok(counted(&written, answer))
 }
 
 /// Some lines stored and others not is 422; nothing but lines that can't be read is 400.
-fn partial(message: &str) -> Failure {
-    if message.starts_with("partial write") {
-        Failure::new(Kind::Unprocessable, format!("failure writing points to database: {message}"))
-    } else {
+fn partial(written: &Written) -> Failure {
+    let message = v1::partial_message(written);
+    if v1::has_no_points(written) {
         Failure::invalid(message)
+    } else {
+        Failure::new(Kind::Unprocessable, format!("failure writing points to database: {message}"))
     }
 }
 

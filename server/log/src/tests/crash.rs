@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::disk::Fault;
+use ochre_doubles::disk::Fault;
 use super::*;
 
 /// What an outside observer knows of one database.

@@ -1,9 +1,5 @@
 //! Tests of the log over a disk that loses what was not synced.
 
-#[path = "../../../../tests/doubles/src/disk.rs"]
-#[allow(dead_code, reason = "other crates use the rest of the double")]
-mod disk;
-
 mod basics;
 mod crash;
 mod damage;
@@ -17,7 +13,7 @@ use bytes::Bytes;
 use ochre_env::{Clock, Compute, Entropy, Env, Tasks};
 use ochre_types::{DatabaseName, Hlc, Incarnation, Sequence, Stamp};
 
-use self::disk::SimDisk;
+use ochre_doubles::disk::SimDisk;
 use crate::{Frame, Home, Log, LogConfig, LogError, Opened, ReadItem, Record};
 
 /// Tokio's paused time.

@@ -120,6 +120,10 @@ async fn deep_and_long_statements_are_answered_or_refused() {
         format!("SELECT {}true", "NOT ".repeat(5_000)),
         format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(5_000)),
         format!("SELECT 1 FROM cpu{}", ", cpu".repeat(5_000)),
+        format!(
+            "WITH t0 AS (SELECT 1 AS x){} SELECT count(*) FROM t40",
+            (1..41).map(|n| format!(", t{n} AS (SELECT a.x FROM t{0} a, t{0} b)", n - 1)).collect::<String>()
+        ),
         format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(2_000), " END".repeat(2_000)),
     ];
     for sql in too_complex {

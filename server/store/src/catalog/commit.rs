@@ -46,7 +46,9 @@ pub enum CommitError {
         source: Error,
     },
     /// Another's revision has our number, and cannot be understood.
-    #[error("{object} was written by another server and is damaged: {reason}; nothing more can be committed to this catalog until it is restored")]
+    #[error(
+        "{object} was written by another server and is damaged: {reason}; nothing more can be committed to this catalog until it is restored"
+    )]
     Damaged {
         /// The revision's object.
         object: String,
@@ -245,8 +247,7 @@ impl<S: State> RevisionLog<S> {
     async fn read_winner(&self, draft: &Draft<S>, path: &Path) -> Result<Outcome<S>, Trouble> {
         let revision = draft.after.revision;
         let bytes = create::read(&self.store, &self.clock, path).await.map_err(Trouble::Store)?;
-        let winner = Decoded::<S>::read(revision, &bytes)
-            .map_err(|error| self.damaged(revision, error.to_string()))?;
+        let winner = Decoded::<S>::read(revision, &bytes).map_err(|error| self.damaged(revision, error.to_string()))?;
         let envelope = &winner.envelope;
         let ours = self.fence.epoch();
         if envelope.epoch == ours && envelope.incarnation == self.fence.incarnation() {

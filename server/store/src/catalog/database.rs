@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ochre_types::{ColumnId, ColumnName, DatabaseName, Hlc, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName};
+use ochre_types::{
+    ColumnId, ColumnName, DatabaseName, Hlc, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName,
+};
 
 use super::CatalogId;
 use super::chunk::{ChunkId, ChunkMeta};
@@ -222,7 +224,12 @@ impl CatalogState {
         Ok(())
     }
 
-    fn add_sort_order(&mut self, table: &TableName, version: u32, columns: &Arc<[ColumnName]>) -> Result<(), EditError> {
+    fn add_sort_order(
+        &mut self,
+        table: &TableName,
+        version: u32,
+        columns: &Arc<[ColumnName]>,
+    ) -> Result<(), EditError> {
         let held = self.table(table)?.sort_orders.entry(version).or_insert_with(|| columns.clone());
         if held == columns { Ok(()) } else { Err(EditError::SortOrderDiffers { table: table.clone(), version }) }
     }

@@ -10,10 +10,10 @@ use object_store::{Error, ObjectStore};
 use ochre_env::Clock;
 use ochre_types::{DatabaseName, Epoch};
 
+use super::Revision;
 use super::database::CatalogState;
 use super::record::{Change, Decoded, Envelope};
 use super::state::State;
-use super::Revision;
 use crate::object::create;
 
 /// How many revisions are read at a time while looking for a checkpoint.
@@ -39,7 +39,9 @@ pub enum LoadError {
         revisions: Vec<DamagedRevision>,
     },
     /// The folder is another database's: two names became one path element.
-    #[error("the catalog {folder} is that of database {found:?}, not of {wanted:?}: choose another name for this database")]
+    #[error(
+        "the catalog {folder} is that of database {found:?}, not of {wanted:?}: choose another name for this database"
+    )]
     OtherDatabase {
         /// The catalog's folder.
         folder: String,
@@ -184,10 +186,17 @@ pub(super) async fn load<S: State>(
     let Some(mut head) = base.filter(|_| lost.is_empty()) else {
         // Without any checkpoint, the damaged ones are the loss.
         let revisions = if lost.is_empty() { passed } else { lost };
-        return Err(LoadError::Damaged { folder: folder.to_string(), revisions: revisions.into_iter().map(name).collect() });
+        return Err(LoadError::Damaged {
+            folder: folder.to_string(),
+            revisions: revisions.into_iter().map(name).collect(),
+        });
     };
     for passed in passed.into_iter().map(name) {
-        tracing::warn!(object = passed.object, reason = passed.reason, "passed over a damaged checkpoint: its state was rebuilt from an older one");
+        tracing::warn!(
+            object = passed.object,
+            reason = passed.reason,
+            "passed over a damaged checkpoint: its state was rebuilt from an older one"
+        );
     }
     for (revision, delta) in deltas {
         head = head.after(delta).map_err(|reason| LoadError::Damaged {

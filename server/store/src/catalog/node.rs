@@ -66,13 +66,7 @@ pub enum NodeEdit {
 impl NodeState {
     /// A node without databases.
     pub fn new(catalog_id: CatalogId) -> Self {
-        Self {
-            catalog_id,
-            databases: BTreeMap::new(),
-            aliases: BTreeMap::new(),
-            log_id: None,
-            ceiling: Hlc::ZERO,
-        }
+        Self { catalog_id, databases: BTreeMap::new(), aliases: BTreeMap::new(), log_id: None, ceiling: Hlc::ZERO }
     }
 
     pub(super) fn change(&mut self, edit: &NodeEdit) -> Result<(), EditError> {

@@ -4,10 +4,10 @@ use std::fmt::Debug;
 
 use ochre_types::TableName;
 
+use super::CatalogId;
 use super::chunk::ChunkId;
 use super::database::TemplateId;
 use super::wire::{Content, WireError};
-use super::CatalogId;
 
 /// A state that is the sum of its edits. Every edit can be applied twice.
 pub(crate) trait State: Debug + Clone + Send + Sync + 'static {
@@ -65,7 +65,9 @@ pub enum EditError {
         template: TemplateId,
     },
     /// A version of a sort order stands for other columns already.
-    #[error("version {version} of the sort order of table {table:?} is in the catalog with other columns: add a higher one")]
+    #[error(
+        "version {version} of the sort order of table {table:?} is in the catalog with other columns: add a higher one"
+    )]
     SortOrderDiffers {
         /// The table.
         table: TableName,

@@ -95,11 +95,7 @@ async fn create_record(
 }
 
 /// The highest epoch that was ever claimed; 0 if none was.
-async fn highest(
-    store: &Arc<dyn ObjectStore>,
-    clock: &Arc<dyn Clock>,
-    layout: &Layout,
-) -> Result<Epoch, ClaimError> {
+async fn highest(store: &Arc<dyn ObjectStore>, clock: &Arc<dyn Clock>, layout: &Layout) -> Result<Epoch, ClaimError> {
     let folder = layout.epochs();
     let objects = create::list_folder(store, clock, &folder)
         .await

@@ -43,7 +43,10 @@ async fn epochs_are_numbered_without_gaps_and_say_who_has_them() {
         assert_eq!(fence.epoch(), Epoch(number));
         let record = current(&bench.store, &bench.layout, &bench.env).await.unwrap().unwrap();
         assert_eq!(&record, fence.record());
-        assert_eq!((record.incarnation, record.version.as_str()), (Incarnation(number + 100), env!("CARGO_PKG_VERSION")));
+        assert_eq!(
+            (record.incarnation, record.version.as_str()),
+            (Incarnation(number + 100), env!("CARGO_PKG_VERSION"))
+        );
     }
     let names: Vec<_> = bench.objects.paths().await.iter().map(ToString::to_string).collect();
     assert_eq!(names, [1, 2, 3].map(|number| format!("a/epoch/{number:020}")));

@@ -137,7 +137,8 @@ impl Folder {
 }
 
 fn refused(location: &Path) -> Error {
-    let source = format!("the object path {location:?} cannot be a file: name every element, without dots alone").into();
+    let source =
+        format!("the object path {location:?} cannot be a file: name every element, without dots alone").into();
     Error::NotSupported { source }
 }
 
@@ -171,7 +172,10 @@ impl ObjectStore for DurableLocal {
             PutMode::Overwrite => Publish::Replace,
             PutMode::Create => Publish::Create,
             PutMode::Update(_) => {
-                return Err(Error::NotImplemented { operation: "put: update".to_owned(), implementer: STORE.to_owned() });
+                return Err(Error::NotImplemented {
+                    operation: "put: update".to_owned(),
+                    implementer: STORE.to_owned(),
+                });
             }
         };
         let location = location.clone();
@@ -186,9 +190,7 @@ impl ObjectStore for DurableLocal {
         let target = self.folder.file(location)?;
         let (at, temporary) = (location.clone(), self.folder.temporary());
         let path = temporary.clone();
-        let file = self
-            .run(move |folder| folder.disk.create_new(&path).map_err(|error| translate(&at, error)))
-            .await?;
+        let file = self.run(move |folder| folder.disk.create_new(&path).map_err(|error| translate(&at, error))).await?;
         Ok(Box::new(Upload::new(self.clone(), location.clone(), target, temporary, file)))
     }
 

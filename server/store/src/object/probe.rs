@@ -47,7 +47,8 @@ pub async fn probe(store: &Arc<dyn ObjectStore>, prefix: &Path, env: &Env) -> Re
 
 async fn create_twice(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<(), ProbeError> {
     let failed = |source| ProbeError::Store { store: store.to_string(), path: path.to_string(), source };
-    let create = |body: &'static str| store.put_opts(path, PutPayload::from_static(body.as_bytes()), PutMode::Create.into());
+    let create =
+        |body: &'static str| store.put_opts(path, PutPayload::from_static(body.as_bytes()), PutMode::Create.into());
     match create("first").await {
         // The name is random: "exists" means that the client tried again after a lost answer.
         Ok(_) | Err(Error::AlreadyExists { .. }) => {}

@@ -40,7 +40,10 @@ async fn urls_are_understood_or_refused_with_the_reason() {
     assert_eq!(open("memory:///", &env).await.unwrap().to_string(), "InMemory");
     assert_eq!(open("file:///data/ochre", &env).await.unwrap().to_string(), "file:///data/ochre");
     let scheme = open("ftp://host/x", &env).await.unwrap_err();
-    assert_eq!(scheme.to_string(), r#"the object store "ftp://host/x" has the scheme "ftp": use memory, file, s3, gs or az"#);
+    assert_eq!(
+        scheme.to_string(),
+        r#"the object store "ftp://host/x" has the scheme "ftp": use memory, file, s3, gs or az"#
+    );
     assert!(matches!(open("./data", &env).await, Err(OpenError::Url { .. })));
     assert!(matches!(open("file://host/data", &env).await, Err(OpenError::FilePath { .. })));
     assert!(open("s3://bucket/some/prefix", &env).await.unwrap().to_string().contains("some/prefix"));

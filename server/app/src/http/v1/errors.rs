@@ -47,10 +47,17 @@ pub fn partial_message(written: &Written) -> String {
     if unnamed > 0 {
         text.push_str(&format!("\nand {unnamed} more lines"));
     }
-    // Points, not lines: what can't be read at all was never a point.
-    let dropped = written.rejected.iter().filter(|rejected| !rejected.error.is_syntax()).count();
-    if written.lines == 0 && dropped == 0 {
+    if has_no_points(written) {
         return text;
     }
-    format!("partial write: {text} dropped={dropped}")
+    format!("partial write: {text} dropped={}", dropped(written))
+}
+
+/// Whether no line could be read at all. A line that can be read is a point, even if it does not fit its table.
+pub fn has_no_points(written: &Written) -> bool {
+    written.lines == 0 && dropped(written) == 0
+}
+
+fn dropped(written: &Written) -> usize {
+    written.rejected.iter().filter(|rejected| !rejected.error.is_syntax()).count()
 }

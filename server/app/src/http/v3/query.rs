@@ -144,10 +144,10 @@ pub async fn answer(app: &Arc<App>, result: QueryResult, format: Format) -> Resu
 }
 
 /// Ends the stream with an error when a query's time is over.
-fn until<T>(
-    app: &App,
-    stream: impl Stream<Item = std::io::Result<T>> + Send,
-) -> impl Stream<Item = std::io::Result<T>> + Send {
+fn until<T, S>(app: &App, stream: S) -> impl Stream<Item = std::io::Result<T>> + use<T, S>
+where
+    S: Stream<Item = std::io::Result<T>>,
+{
     let over = app.clock.sleep(app.query_time);
     let late = futures::stream::once(over).map(|()| Err(std::io::Error::other("the query took too long")));
     // The flag ends the stream once either side has: the deadline must not keep a finished answer open.

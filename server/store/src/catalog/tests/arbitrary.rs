@@ -92,7 +92,8 @@ pub(super) fn edit() -> impl Strategy<Value = Edit> {
         received.prop_map(|received| Edit::AddReceived { received }),
         any::<u64>().prop_map(|hlc| Edit::RaiseCeiling(Hlc(hlc))),
         vec(any::<(u64, u64)>(), 0..3).prop_map(|list| {
-            let read = |(incarnation, last_sequence)| Predecessor { incarnation: Incarnation(incarnation), last_sequence };
+            let read =
+                |(incarnation, last_sequence)| Predecessor { incarnation: Incarnation(incarnation), last_sequence };
             Edit::AddPredecessors(list.into_iter().map(read).collect())
         }),
         Just(Edit::MeetPeer),

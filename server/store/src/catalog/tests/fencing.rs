@@ -79,24 +79,15 @@ async fn a_rebase_takes_over_what_the_older_writer_did() {
     // The older one's put is on its way while the new one loads, and arrives before the take-over.
     bench.objects.fail_next(5, ObjectFault::Late);
     assert!(old.commit(vec![table("late")]).await.unwrap_err().is_retryable());
-    bench.objects.pause(true);
-    let (new, ()) = tokio::join!(bench.open(&new_owner), async {
-        // Listing and two revisions are read; the put waits.
-        for _ in 0..3 {
-            let before = bench.objects.operations();
-            bench.objects.pause(false);
-            while bench.objects.operations() == before {
-                tokio::task::yield_now().await;
-            }
-            bench.objects.pause(true);
-        }
-        bench.env.clock.sleep(Duration::from_secs(1)).await;
-        bench.objects.deliver_late().await;
-        bench.objects.pause(false);
+    // Listing and two revisions are read; the first put fails, and while the next one waits the late one arrives.
+    bench.objects.fail_at(bench.objects.operations() + 4, ObjectFault::Refused);
+    let (new, delivered) = tokio::join!(bench.open(&new_owner), async {
+        bench.env.clock.sleep(Duration::from_millis(10)).await;
+        bench.objects.deliver_late().await
     });
+    assert_eq!(delivered, 1);
     let new = new.unwrap();
     assert_eq!(tables(&new.state()), ["late"]);
-    assert!(matches!(old.commit(Vec::new()).await, Err(CommitError::Fenced(_)) | Ok(_)));
     assert!(matches!(old.commit(vec![table("x")]).await, Err(CommitError::Fenced(_))));
     assert_eq!(tables(&bench.loaded().await.1), ["late"]);
 }
@@ -127,4 +118,33 @@ async fn two_new_catalogs_of_one_database_become_one() {
     }
     let (_, loaded) = bench.loaded().await;
     assert_eq!((tables(&loaded), loaded.catalog_id), (vec!["a".to_owned()], new.state().catalog_id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_epoch_with_two_incarnations_is_a_conflict() {
+    let bench = Bench::new(1);
+    let old = bench.open(&bench.owner(1, 100).await).await.unwrap();
+    // A copy of the prefix gave the same epoch to another server.
+    let copy = Bench::new(2).owner(2, 100).await;
+    let other = Owner { store: bench.store.clone(), ..copy };
+    bench.open(&other).await.unwrap();
+    let error = old.commit(vec![table("x")]).await.unwrap_err();
+    let CommitError::Fenced(fenced) = error else { panic!("{error}") };
+    assert_eq!((fenced.by, fenced.by_incarnation), (Epoch(1), Some(Incarnation(2))));
+    assert_eq!(tables(&bench.loaded().await.1), [""; 0]);
+}
+
+#[cfg(feature = "planted")]
+#[tokio::test(start_paused = true)]
+async fn taking_a_lost_put_for_ours_loses_what_was_answered() {
+    use ochre_env::planted::{self, Planted};
+
+    let bench = Bench::new(1);
+    let old = bench.open(&bench.owner(1, 100).await).await.unwrap();
+    bench.open(&bench.owner(2, 100).await).await.unwrap();
+    planted::set(Some(Planted::AssumePutWasOurs));
+    let answer = old.commit(vec![table("x")]).await;
+    planted::set(None);
+    assert_eq!(answer.unwrap(), Revision(3), "the bug answers well");
+    assert_eq!(tables(&bench.loaded().await.1), [""; 0], "and what it answered is not there");
 }

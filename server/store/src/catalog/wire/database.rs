@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ochre_types::{ColumnId, ColumnKind, ColumnName, DatabaseName, Hlc, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName};
+use ochre_types::{
+    ColumnId, ColumnKind, ColumnName, DatabaseName, Hlc, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName,
+};
 
 use super::columns::{Column, Intervals, count};
 use super::{Content, WireError, chunks, pb, read_stamp, unexpected, write_stamp};
 use crate::catalog::CatalogId;
 use crate::catalog::chunk::ChunkMeta;
-use crate::catalog::database::{CatalogState, Edit, LowWater, Predecessor, RulesRecord, SliceId, TableState, TemplateId};
+use crate::catalog::database::{
+    CatalogState, Edit, LowWater, Predecessor, RulesRecord, SliceId, TableState, TemplateId,
+};
 use crate::catalog::state::{EditError, State};
 use pb::database_edit::Edit as PbEdit;
 
@@ -133,11 +137,8 @@ fn read_checkpoint(catalog_id: CatalogId, checkpoint: pb::DatabaseCheckpoint) ->
             return Err(WireError::value(path, format!("table {name:?} stands twice")));
         }
     }
-    state.templates = checkpoint
-        .templates
-        .into_iter()
-        .map(|template| (TemplateId(template.id), Arc::from(template.text)))
-        .collect();
+    state.templates =
+        checkpoint.templates.into_iter().map(|template| (TemplateId(template.id), Arc::from(template.text))).collect();
     let list = checkpoint.chunks.ok_or_else(|| WireError::missing(at("chunks")))?;
     add_chunks(&mut state, chunks::read(&at("chunks"), list)?)?;
     state.low_water = checkpoint.low_water.map(read_low_water);
@@ -156,9 +157,7 @@ fn read_checkpoint(catalog_id: CatalogId, checkpoint: pb::DatabaseCheckpoint) ->
 
 /// Adds a checkpoint's chunks by the same checks as an edit's.
 fn add_chunks(state: &mut CatalogState, chunks: Vec<Arc<ChunkMeta>>) -> Result<(), WireError> {
-    state
-        .change(&Edit::AddChunks { chunks })
-        .map_err(|error| WireError::value("database_checkpoint.chunks", error))
+    state.change(&Edit::AddChunks { chunks }).map_err(|error| WireError::value("database_checkpoint.chunks", error))
 }
 
 fn write_table(name: &TableName, table: &TableState) -> pb::Table {
@@ -186,10 +185,7 @@ fn read_table(path: &str, table: pb::Table) -> Result<(TableName, TableState), W
     Ok((name, state))
 }
 
-fn write_columns<'a>(
-    table: &TableName,
-    columns: impl Iterator<Item = (&'a ColumnId, &'a Stamp)>,
-) -> pb::Columns {
+fn write_columns<'a>(table: &TableName, columns: impl Iterator<Item = (&'a ColumnId, &'a Stamp)>) -> pb::Columns {
     let mut out = pb::Columns { table: table.to_string(), ..pb::Columns::default() };
     for (column, first_seen) in columns {
         out.name.push(column.name.to_string());

@@ -52,7 +52,9 @@ impl Folder {
             },
         }
         self.disk.sync_dir(directory)?;
-        if publish == Publish::Create && let Err(error) = self.disk.remove_file(temporary) {
+        if publish == Publish::Create
+            && let Err(error) = self.disk.remove_file(temporary)
+        {
             tracing::debug!(file = %temporary.display(), %error, "a temporary file stays until the next start");
         }
         Ok(())

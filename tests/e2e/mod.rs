@@ -1,0 +1,12 @@
+//! The real binary over real sockets: what clients see, to the byte.
+//!
+//! `server` starts and stops servers; each other module is a set of promises to one kind of client.
+
+mod admin;
+mod cli;
+mod lifecycle;
+mod query_sql;
+pub mod server;
+mod writes_v1;
+mod writes_v2;
+mod writes_v3;

@@ -1,0 +1,87 @@
+//! A database as a plain ordered map, and the answers that it gives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ochre_batch::Batch;
+use ochre_batch::testing::{self, PlainRow, plain_batch};
+use ochre_types::ColumnKind;
+
+use crate::sim::answers::{Cell, Row};
+
+/// Time, then the tags as SQL orders them: those that are absent last.
+type Key = (i64, Vec<(bool, String)>);
+
+/// One table.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// Every tag that was ever written.
+    pub tags: BTreeSet<String>,
+    /// Every field that was ever written.
+    pub fields: BTreeSet<String>,
+    rows: BTreeMap<(i64, BTreeMap<String, String>), BTreeMap<String, Cell>>,
+}
+
+/// The tables by name.
+#[derive(Debug, Default)]
+pub struct Map {
+    pub tables: BTreeMap<String, Table>,
+}
+
+impl Map {
+    /// Adds a batch: row by row, field by field, the later one wins.
+    pub fn write(&mut self, batch: &Batch) {
+        for (name, (columns, rows)) in plain_batch(batch) {
+            let table = self.tables.entry(name.to_string()).or_default();
+            for column in columns {
+                match column.kind {
+                    ColumnKind::Tag => table.tags.insert(column.name.to_string()),
+                    ColumnKind::Field(_) => table.fields.insert(column.name.to_string()),
+                    ColumnKind::Time => false,
+                };
+            }
+            rows.into_iter().for_each(|row| table.write(row));
+        }
+    }
+}
+
+impl Table {
+    fn write(&mut self, row: PlainRow) {
+        let (mut time, mut tags, mut fields) = (0, BTreeMap::new(), BTreeMap::new());
+        for (column, cell) in row {
+            let name = column.name.to_string();
+            let value = match cell {
+                testing::Cell::Time(at) => {
+                    time = at;
+                    continue;
+                }
+                testing::Cell::Tag(value) => {
+                    tags.insert(name, value);
+                    continue;
+                }
+                testing::Cell::Float(bits) => Cell::Float(bits),
+                testing::Cell::Integer(number) => Cell::Integer(number),
+                testing::Cell::UInteger(number) => Cell::UInteger(number),
+                testing::Cell::Boolean(value) => Cell::Boolean(value),
+                testing::Cell::String(text) => Cell::Text(text),
+            };
+            fields.insert(name, value);
+        }
+        self.rows.entry((time, tags)).or_default().extend(fields);
+    }
+
+    /// Every row that passes, by time and tags.
+    pub fn select(&self, passes: impl Fn(&Row) -> bool) -> Vec<Row> {
+        let mut rows: Vec<(Key, Row)> = self.rows.iter().map(|((time, tags), fields)| self.row(*time, tags, fields)).collect();
+        rows.retain(|(_, row)| passes(row));
+        rows.sort_by(|a, b| a.0.cmp(&b.0));
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    fn row(&self, time: i64, tags: &BTreeMap<String, String>, fields: &BTreeMap<String, Cell>) -> (Key, Row) {
+        let order = self.tags.iter().map(|tag| (!tags.contains_key(tag), tags.get(tag).cloned().unwrap_or_default()));
+        let mut row: Row = fields.clone();
+        row.extend(tags.iter().map(|(name, value)| (name.clone(), Cell::Text(value.clone()))));
+        row.insert("time".to_owned(), Cell::Time(time));
+        ((time, order.collect()), row)
+    }
+}

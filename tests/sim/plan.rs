@@ -1,0 +1,100 @@
+//! What a seed decides: the workload, the node's settings, and which faults there are. A seed leaves most kinds of
+//! faults out, so that the others are met in depth.
+
+use std::time::Duration;
+
+use ochre_doubles::objects::FaultRates;
+use ochre_store::catalog::Checkpoints;
+use ochre_types::ByteSize;
+use ochre_types::rules::{BufferRules, Rules};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+/// One seed's choices.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    pub databases: usize,
+    pub tables: usize,
+    pub hosts: u32,
+    pub days: i64,
+    /// Different times in a day: few make keys repeat.
+    pub instants: i64,
+    pub extreme_times: bool,
+    pub batch_rows: usize,
+    /// Of 100 lines.
+    pub bad_lines: u32,
+    /// Of 100 writes, those that the client gives up on.
+    pub given_up: u32,
+    pub writers: usize,
+    pub readers: usize,
+    /// The longest pause of a writer between writes.
+    pub pause: Duration,
+    pub rules: Rules,
+    pub checkpoints: Checkpoints,
+    /// The longest pause before heavy or blocking work.
+    pub slowest: Duration,
+    pub lives: usize,
+    /// The longest life of a process, in steps of the scenario.
+    pub steps: u32,
+    /// Servers that share the prefix, each with a disk of its own.
+    pub homes: usize,
+    pub power_loss: bool,
+    pub full_disk: bool,
+    pub sync_errors: bool,
+    pub clock_jumps: bool,
+    pub outages: bool,
+    pub rates: FaultRates,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64) -> Self {
+        let rng = &mut SmallRng::seed_from_u64(seed);
+        let millis = |rng: &mut SmallRng, most: u64| Duration::from_millis(rng.random_range(0..=most));
+        let freeze_after = Duration::from_millis(rng.random_range(200..4_000));
+        let buffer = BufferRules {
+            freeze_rows: rng.random_range(2..60),
+            freeze_size: if rng.random_bool(0.2) { ByteSize(rng.random_range(1_000..20_000)) } else { ByteSize::mib(128) },
+            freeze_after,
+            persist_after: freeze_after + millis(rng, 4_000),
+        };
+        Self {
+            seed,
+            databases: rng.random_range(1..=2),
+            tables: rng.random_range(1..=2),
+            hosts: rng.random_range(1..5),
+            days: rng.random_range(1..4),
+            instants: if rng.random_bool(0.5) { rng.random_range(1..6) } else { 1_000 },
+            extreme_times: rng.random_bool(0.2),
+            batch_rows: rng.random_range(1..12),
+            bad_lines: if rng.random_bool(0.3) { rng.random_range(1..30) } else { 0 },
+            given_up: if rng.random_bool(0.3) { rng.random_range(1..30) } else { 0 },
+            writers: rng.random_range(1..4),
+            readers: rng.random_range(0..2),
+            pause: millis(rng, 1_200) + Duration::from_millis(100),
+            rules: Rules { buffer, ..Rules::default() },
+            checkpoints: Checkpoints { every: rng.random_range(2..30), bytes: 1 << 20 },
+            slowest: if rng.random_bool(0.3) { millis(rng, 400) } else { millis(rng, 10) },
+            lives: rng.random_range(2..6),
+            steps: rng.random_range(2..9),
+            homes: if rng.random_bool(0.35) { 2 } else { 1 },
+            power_loss: rng.random_bool(0.7),
+            full_disk: rng.random_bool(0.2),
+            sync_errors: rng.random_bool(0.2),
+            clock_jumps: rng.random_bool(0.3),
+            outages: rng.random_bool(0.25),
+            rates: Self::rates(rng),
+        }
+    }
+
+    fn rates(rng: &mut SmallRng) -> FaultRates {
+        let rate = |rng: &mut SmallRng, most: u32| if rng.random_bool(0.35) { rng.random_range(1..most) } else { 0 };
+        FaultRates {
+            refused: rate(rng, 200),
+            lost_answer: rate(rng, 200),
+            late: rate(rng, 50),
+            max_delay: Duration::from_millis(if rng.random_bool(0.3) { rng.random_range(1..800) } else { 5 }),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Golden queries: the same questions over every arrangement of chunks, with the same answers.
+//!
+//! ```text
+//!   data/*.lp --arrangement--> a node whose chunks are open | frozen | persisted | overlapping | ...
+//!   *.slt     --session------> SQL in, rows as text out, compared with what stands in the file
+//! ```
+//!
+//! The answers were worked out from the data by another engine, over tables that another reader of line protocol had
+//! folded; they are not what this server happened to say. After adding a query, `OCHRE_SQL_COMPLETE=1` writes this
+//! server's answers (from open chunks) into the files: look at each before you keep it.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test, in the real world")]
+
+mod arrangement;
+mod rewrite;
+mod session;
+
+use std::path::{Path, PathBuf};
+
+use arrangement::Arrangement;
+use session::Session;
+use sqllogictest::{Runner, default_validator, strict_column_validator};
+
+/// Where the files are.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sql")
+}
+
+/// The files of a folder that end so, sorted.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    files.sort();
+    assert!(!files.is_empty(), "no .{extension} files in {}", folder.display());
+    files
+}
+
+/// Answers are compared to the byte: the session has already made every value one line.
+fn as_it_is(text: &String) -> String {
+    text.clone()
+}
+
+async fn ask_everything(arrangement: Arrangement) {
+    let arranged = arrangement.build(&folder().join("data")).await;
+    let mut runner = Runner::new(|| async { Ok(Session::new(&arranged.node, &arranged.database)) });
+    runner.with_normalizer(as_it_is);
+    runner.with_column_validator(strict_column_validator);
+    let mut failures = Vec::new();
+    for file in files(&folder(), "slt") {
+        // One file at a time, so that a wrong answer in one does not hide those in others.
+        if let Err(error) = runner.run_file_async(&file).await {
+            failures.push(error.display(false).to_string());
+        }
+    }
+    arranged.close().await;
+    assert!(failures.is_empty(), "{arrangement:?}: {} files fail\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// Writes the answers that open chunks give into the files, where that is asked for.
+async fn complete() {
+    let arranged = Arrangement::Open.build(&folder().join("data")).await;
+    let mut runner = Runner::new(|| async { Ok(Session::new(&arranged.node, &arranged.database)) });
+    runner.with_normalizer(as_it_is);
+    for file in files(&folder(), "slt") {
+        let updated =
+            runner.update_test_file(&file, " ", default_validator, as_it_is, strict_column_validator).await;
+        updated.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+    arranged.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open() {
+    if std::env::var_os("OCHRE_SQL_COMPLETE").is_some() {
+        complete().await;
+    }
+    ask_everything(Arrangement::Open).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frozen() {
+    ask_everything(Arrangement::Frozen).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn persisted() {
+    ask_everything(Arrangement::Persisted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parquet() {
+    ask_everything(Arrangement::Parquet).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn overlapping() {
+    ask_everything(Arrangement::Overlapping).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn overlapping_parquet() {
+    ask_everything(Arrangement::OverlappingParquet).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mixed() {
+    ask_everything(Arrangement::Mixed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restarted() {
+    ask_everything(Arrangement::Restarted).await;
+}
