@@ -2,6 +2,8 @@
 //!
 //! One test target, so that everything is linked once. Each folder is a suite with its own mission.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what is wanted")]
+
 mod e2e;
 mod model;
 mod sim;

@@ -16,7 +16,7 @@
 mod damage;
 mod fencing;
 mod full_disk;
-mod in_process;
+pub mod in_process;
 mod journal;
 mod kills;
 mod torn_tail;

@@ -17,16 +17,19 @@ fn code(output: &Output) -> i32 {
 /// Runs a command against `server`.
 fn run(server: &Server, args: &[&str]) -> Output {
     let url = server.url("");
-    let (command, rest) = match args[0] {
-        "database" => args.split_at(2),
-        _ => args.split_at(1),
-    };
-    ochre(&[command, &["--host", &url], rest].concat())
+    let words = if args[0] == "database" { 2 } else { 1 };
+    let mut all = args[..words].to_vec();
+    all.extend(["--host", url.as_str()]);
+    all.extend(&args[words..]);
+    ochre(&all)
 }
 
 fn write_stdin(server: &Server, args: &[&str], lines: &str) -> Output {
     let url = server.url("");
-    ochre_with_input(&[&["write", "--host", &url, "--database", "mine"], args, &["-"]].concat(), lines)
+    let mut all = vec!["write", "--host", url.as_str(), "--database", "mine"];
+    all.extend(args);
+    all.push("-");
+    ochre_with_input(&all, lines)
 }
 
 #[test]

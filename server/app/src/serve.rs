@@ -132,7 +132,6 @@ async fn open(config: &Config, env: &Env, data_dir: &Path) -> anyhow::Result<Arc
         auto_create: !config.databases.no_auto_create,
         spill_dir: Some(spill_dir),
         query_threads: std::thread::available_parallelism().map_or(1, usize::from),
-        software: format!("ochre {VERSION}"),
         checkpoints: ochre_store::catalog::Checkpoints::default(),
     };
     let node = Node::open(env.clone(), objects, node).await;

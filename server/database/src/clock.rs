@@ -74,11 +74,6 @@ impl StampClock {
         let mut state = self.state.lock();
         state.ceiling = state.ceiling.max(ceiling);
     }
-
-    /// The last reading given.
-    pub fn last(&self) -> Hlc {
-        self.state.lock().clock.last()
-    }
 }
 
 #[cfg(test)]

@@ -35,3 +35,6 @@ pub use database::{Database, Written};
 pub use error::{OpenError, WriteError};
 pub use node::{DatabaseInfo, Health, LogHome, Node, NodeConfig, StopReason};
 pub use status::{DatabaseStatus, NodeStatus};
+
+#[cfg(test)]
+mod tests;

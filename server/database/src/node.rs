@@ -221,7 +221,7 @@ impl Node {
         let buffer = Arc::new(buffer);
         let schema = Arc::new(Schema::default());
         for table in buffer.tables() {
-            schema.restore(&table, &buffer.columns(&table).unwrap_or_default());
+            schema.restore(&table, &buffer.columns(table.as_str()).unwrap_or_default());
         }
         let lifecycle = Arc::new(self.lifecycle(name, &buffer, &catalog));
         let low_water = state.low_water.filter(|mark| mark.log == log_id).map_or(Sequence::ZERO, |mark| mark.sequence);

@@ -136,7 +136,7 @@ impl clap::Args for Flags {
             command.arg(if setting.switch {
                 arg.action(ArgAction::SetTrue)
             } else {
-                arg.action(ArgAction::Set).value_name(setting.unit.to_ascii_uppercase())
+                arg.action(ArgAction::Set).value_name(setting.unit)
             })
         })
     }

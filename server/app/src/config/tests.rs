@@ -85,7 +85,7 @@ fn all_problems_are_told_at_once() {
         problems,
         [
             format!("file {path}: the key http.lissten is not known: did you mean http.listen?"),
-            format!("file {path}: limits.body is a array: write text, a number, true or false"),
+            format!("file {path}: limits.body is of the type array: write text, a number, true or false"),
             "flag --node-id is \"a/b\": a node id \"a/b\" has the character '/' at byte 1: use letters, digits, '-', \
              '_' and '.', starting with a letter or digit"
                 .to_owned(),

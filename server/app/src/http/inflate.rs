@@ -42,7 +42,8 @@ impl Inflater {
             result.map_err(|error| self.failure(&error))?;
         }
         let bounded = self.decoder.get_mut();
-        Ok((std::mem::take(&mut bounded.bytes), std::mem::replace(&mut bounded.lease, bounded.lease.fresh())))
+        let nothing = bounded.lease.fresh();
+        Ok((std::mem::take(&mut bounded.bytes), std::mem::replace(&mut bounded.lease, nothing)))
     }
 
     fn failure(&mut self, error: &io::Error) -> Failure {

@@ -76,29 +76,30 @@ struct Accepting {
 }
 
 impl Accepting {
-    async fn run(mut self) {
-        let places = Arc::new(Semaphore::new(self.limits.connections.min(Semaphore::MAX_PERMITS)));
+    async fn run(self) {
+        let Self { listener, router, limits, mut stopped, tasks, clock } = self;
+        let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
         loop {
             let next = async {
                 let place = places.clone().acquire_owned().await;
-                (place, self.listener.accept().await)
+                (place, listener.accept().await)
             };
             let (place, accepted) = tokio::select! {
                 biased;
-                _ = self.stopped.wait_for(|stop| *stop) => return,
+                _ = stopped.wait_for(|stop| *stop) => return,
                 next = next => next,
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let connection = serve(stream, self.router.clone(), self.limits.clone(), self.stopped.clone(), self.tasks.clone());
-                    self.tasks.spawn("connection", async move {
+                    let connection = serve(stream, router.clone(), limits.clone(), stopped.clone(), tasks.clone());
+                    tasks.spawn("connection", async move {
                         let _place = place;
                         connection.await;
                     });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
-                    self.clock.sleep(ACCEPT_PAUSE).await;
+                    clock.sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -129,7 +130,7 @@ async fn serve(stream: TcpStream, router: Router, limits: Limits, mut stopped: w
         ended = connection.as_mut() => ended,
     };
     if let Err(error) = ended {
-        tracing::debug!(error, "a connection ended early");
+        tracing::debug!(%error, "a connection ended early");
     }
 }
 

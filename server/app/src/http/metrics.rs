@@ -71,7 +71,7 @@ impl Default for HttpMetrics {
         let metrics = Self {
             registry: Mutex::new(Registry::with_prefix("ochre")),
             requests: Family::default(),
-            seconds: Family::new_with_constructor(histogram),
+            seconds: Family::new_with_constructor(histogram as fn() -> Histogram),
             body_bytes: Counter::default(),
             lines_written: Counter::default(),
             lines_rejected: Counter::default(),

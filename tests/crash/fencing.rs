@@ -1,0 +1,172 @@
+//! A server that is stopped by SIGSTOP, replaced on its prefix, and let go on.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::e2e::server::{Server, Start, dir, now, ochre};
+
+/// Rows that are persisted before the stop.
+const PERSISTED: usize = 300;
+/// Rows that are acknowledged before the stop and in no Parquet.
+const IN_LOG_ONLY: usize = 40;
+/// A stop longer than this makes a server look whether it still owns its prefix before it acknowledges anything.
+const LONG: Duration = Duration::from_secs(11);
+/// How long a replaced server may go on: it looks every five seconds, and then stops.
+const ENDS_WITHIN: Duration = Duration::from_secs(15);
+
+/// The first server and its successor, on one prefix.
+struct Pair {
+    first: Server,
+    first_dir: tempfile::TempDir,
+    second_dir: tempfile::TempDir,
+    objects: tempfile::TempDir,
+}
+
+fn start(data_dir: &Path, objects: &Path) -> Server {
+    let url = format!("file://{}", objects.display());
+    // Whatever has 300 rows is persisted at the next look; what has fewer stays in memory.
+    Start::in_dir(data_dir).args(&["--freeze-rows", "300", "--object-store", &url]).start()
+}
+
+fn lines(table: &str, from: usize, count: usize) -> String {
+    (from..from + count).map(|row| format!("{table} v={row}i {}\n", 1_740_787_200_000_000_000 + row as u64)).collect()
+}
+
+impl Pair {
+    /// A server with rows of both kinds, stopped.
+    async fn stopped() -> Self {
+        let (first_dir, second_dir, objects) = (dir(), dir(), dir());
+        let first = start(first_dir.path(), objects.path());
+        assert_eq!(first.post("/write?db=d", lines("old", 0, PERSISTED)).await.status, 204);
+        let stages = "SELECT stage FROM system.chunks WHERE \"table\" = 'old'";
+        let begun = now();
+        while first.sql("d", stages).await != serde_json::json!([{ "stage": "persisted" }]) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{}", first.logs());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(first.post("/write?db=d", lines("new", 0, IN_LOG_ONLY)).await.status, 204);
+        first.signal(Signal::STOP);
+        Self { first, first_dir, second_dir, objects }
+    }
+
+    fn successor(&self) -> Server {
+        start(self.second_dir.path(), self.objects.path())
+    }
+
+    /// Every object that a catalog could be made of, or point to.
+    fn everything(&self) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        let mut folders = vec![self.objects.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|end| end == "pb" || end == "parquet") {
+                    found.insert(path);
+                }
+            }
+        }
+        found
+    }
+
+    /// Waits for the first server's own end, which must be soon and say why.
+    fn first_ends(&mut self) {
+        let begun = now();
+        let status = self.first.wait();
+        let (took, log) = (begun.elapsed(), self.first.logs());
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert!(took < ENDS_WITHIN, "it took {took:?}\n{log}");
+        let why = log.lines().find(|line| line.contains("stopping:")).unwrap_or_else(|| panic!("it does not say why: {log}"));
+        assert!(why.contains("ERROR") && why.contains("belongs to epoch 2") && why.contains("epoch 1"), "{why}");
+        println!("the first server ended {took:?} after it was let go on: {why}");
+    }
+
+    /// What `ochre inspect` says of the first server's log.
+    fn in_log_only(&self) -> Value {
+        let url = format!("file://{}", self.objects.path().display());
+        let dir = self.first_dir.path().to_str().unwrap().to_owned();
+        let output = ochre(&["inspect", "--object-store", &url, "--output", "json", &dir]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let databases = report["databases"].as_array().unwrap();
+        databases.iter().find(|database| database["name"] == "d").unwrap()["in_log_only"].clone()
+    }
+}
+
+/// Writes a row of its own; whether it was acknowledged, or `None` if there was no answer.
+async fn write(server: &Server, row: usize) -> Option<bool> {
+    let request = reqwest::Client::new().post(server.url("/write?db=d")).timeout(Duration::from_secs(10));
+    let answer = request.body(lines("new", row, 1)).send().await.ok()?;
+    match answer.status().as_u16() {
+        204 => Some(true),
+        503 => Some(false),
+        status => panic!("a write to a replaced server was answered with {status}"),
+    }
+}
+
+/// That nothing of the first server is, or comes to be, in what the second one serves.
+async fn second_has_the_prefix_alone(pair: &Pair, second: &mut Server, before: &BTreeSet<PathBuf>) {
+    assert_eq!(&pair.everything(), before, "something was put on the prefix that only the first server can have put");
+    let again = second.again();
+    for second in [&*second, &{
+        assert_eq!(second.stop().code(), Some(0), "{}", second.logs());
+        again.start()
+    }] {
+        assert_eq!(second.sql("d", "SELECT count(*) AS n FROM old").await[0]["n"], PERSISTED);
+        assert_eq!(second.sql("d", "SELECT table_name FROM information_schema.tables WHERE table_name = 'new'").await, serde_json::json!([]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_server_acknowledges_nothing_after_a_long_pause() {
+    let mut pair = Pair::stopped().await;
+    let mut second = pair.successor();
+    tokio::time::sleep(LONG).await;
+    let before = pair.everything();
+    pair.first.signal(Signal::CONT);
+    for row in 0..5 {
+        let acknowledged = write(&pair.first, 10_000 + row).await;
+        assert_ne!(acknowledged, Some(true), "a server that was replaced {LONG:?} ago acknowledged a write");
+        if acknowledged.is_none() {
+            break;
+        }
+    }
+    pair.first_ends();
+    let only = pair.in_log_only();
+    assert_eq!(only["rows"], IN_LOG_ONLY, "{only}");
+    assert_eq!(only["batches"], 1, "{only}");
+    second_has_the_prefix_alone(&pair, &mut second, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_server_stops_within_seconds_after_a_short_pause() {
+    let mut pair = Pair::stopped().await;
+    let mut second = pair.successor();
+    let before = pair.everything();
+    pair.first.signal(Signal::CONT);
+    // It may still believe that the prefix is its own, for as long as one look is good for.
+    let (mut acknowledged, mut unknown) = (0, 0);
+    let begun = now();
+    for row in 0.. {
+        assert!(begun.elapsed() < ENDS_WITHIN, "it goes on acknowledging");
+        match write(&pair.first, 10_000 + row).await {
+            Some(true) => acknowledged += 1,
+            Some(false) | None => {
+                unknown += 1;
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    pair.first_ends();
+    let rows = pair.in_log_only()["rows"].as_u64().unwrap() as usize;
+    let exactly = IN_LOG_ONLY + acknowledged;
+    println!("{acknowledged} rows were acknowledged before the server noticed");
+    assert!((exactly..=exactly + unknown).contains(&rows), "{rows} rows are only in the log, and {exactly} were acknowledged");
+    second_has_the_prefix_alone(&pair, &mut second, &before).await;
+}

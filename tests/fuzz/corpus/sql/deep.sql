@@ -1,0 +1,1 @@
+SELECT - - - - - - - - NOT NOT NOT ((((((1)))))), CASE WHEN 1 = 1 THEN CASE WHEN 2 = 2 THEN 3 END END, value[1:2], {a: 1}['a'], ARRAY[[1], [2]], x'00', INTERVAL '1 month' * 3, EXTRACT(EPOCH FROM time), (SELECT 1) FROM t AS a, LATERAL (SELECT a.value) AS b WHERE a.row ~ '(a+)+$' AND value IN (SELECT 1)
