@@ -158,13 +158,15 @@ impl Client {
         let rng = &mut self.rng;
         let host = format!("h{}", rng.random_range(0..self.plan.hosts));
         let zone = rng.random_bool(0.3).then(|| "ü,1".to_owned());
+        // Comes late: tables learn of a tag when they have chunks already.
+        let rack = rng.random_bool(0.02).then(|| "r".to_owned());
         let extreme = [MIN_TIME, MIN_TIME + 1, -1, 0, MAX_TIME];
         let time = if self.plan.extreme_times && rng.random_bool(0.1) {
             extreme[rng.random_range(0..extreme.len())]
         } else {
             1_699_920_000_000_000_000 + rng.random_range(0..self.plan.days) * DAY + rng.random_range(0..self.plan.instants)
         };
-        Key { database, table: rng.random_range(0..self.plan.tables), tags: vec![Some(host), zone], time }
+        Key { database, table: rng.random_range(0..self.plan.tables), tags: vec![Some(host), zone, rack], time }
     }
 }
 

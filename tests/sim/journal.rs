@@ -28,7 +28,7 @@ pub struct Key {
 }
 
 /// The tags that rows may have.
-pub const TAGS: [&str; 2] = ["host", "zone"];
+pub const TAGS: [&str; 3] = ["host", "zone", "rack"];
 /// The fields that rows may have.
 pub const FIELDS: [&str; 4] = ["f", "i", "u", "s"];
 

@@ -27,6 +27,9 @@ const FENCED_WITHIN: Duration = Duration::from_secs(12);
 /// How often, a second apart, a write is tried once all faults have stopped.
 const HEALED_WITHIN: u32 = 10;
 
+/// A run that takes longer in simulated time stands still somewhere.
+const LONGEST: Duration = Duration::from_secs(2 * 3_600);
+
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
@@ -64,8 +67,18 @@ impl Run {
     }
 
     async fn to_the_end(mut self) -> Result<Summary, Violation> {
-        self.lives().await?;
-        self.settle().await?;
+        let clock = self.world.homes[0].clock.clone();
+        let story = async {
+            self.lives().await?;
+            self.settle().await
+        };
+        tokio::select! {
+            biased;
+            told = story => told?,
+            () = clock.sleep(LONGEST) => {
+                return Err(Violation::new("ends", format!("not at its end after {LONGEST:?}")));
+            }
+        }
         let journal = self.world.journal.lock();
         Ok(Summary {
             hash: self.world.trace.hash(),

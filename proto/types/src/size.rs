@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn sizes_read_back() {
-        for (text, bytes) in [("0", 0), ("17", 17), ("64MiB", 64 << 20), ("4GiB", 4 << 30), ("10GB", 10_000_000_000), ("1 KiB", 1024)] {
+        for (text, bytes) in
+            [("0", 0), ("17", 17), ("64MiB", 64 << 20), ("4GiB", 4 << 30), ("10GB", 10_000_000_000), ("1 KiB", 1024)]
+        {
             assert_eq!(text.parse::<ByteSize>().unwrap(), ByteSize(bytes), "{text}");
         }
         for bytes in [0, 1, 1023, 1024, 1 << 30, (1 << 30) + 1] {
@@ -147,7 +149,9 @@ mod tests {
 
     #[test]
     fn durations_read_back() {
-        for (text, millis) in [("90s", 90_000), ("1h30m", 5_400_000), ("5m", 300_000), ("14d", 1_209_600_000), ("250ms", 250), ("0s", 0)] {
+        for (text, millis) in
+            [("90s", 90_000), ("1h30m", 5_400_000), ("5m", 300_000), ("14d", 1_209_600_000), ("250ms", 250), ("0s", 0)]
+        {
             let duration = parse_duration(text).unwrap();
             assert_eq!(duration, Duration::from_millis(millis), "{text}");
             assert_eq!(parse_duration(&format_duration(duration)).unwrap(), duration);

@@ -15,7 +15,8 @@ use crate::stamps::{StampedRows, Stamps};
 
 /// The columns that at least one of these has, in canonical order.
 pub fn union_columns<'a>(pieces: impl IntoIterator<Item = &'a [ColumnId]>) -> Vec<ColumnId> {
-    let mut columns: Vec<ColumnId> = pieces.into_iter().flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut columns: Vec<ColumnId> =
+        pieces.into_iter().flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     columns.sort_by(canonical_order);
     columns
 }
@@ -66,7 +67,8 @@ fn concat_stamps(pieces: &[StampedRows]) -> Stamps {
 }
 
 fn concat_column(column: &ColumnId, pieces: &[Rows]) -> Result<ArrayRef, ArrowError> {
-    let arrays: Vec<(usize, Option<&ArrayRef>)> = pieces.iter().map(|piece| (piece.len(), piece.array(column))).collect();
+    let arrays: Vec<(usize, Option<&ArrayRef>)> =
+        pieces.iter().map(|piece| (piece.len(), piece.array(column))).collect();
     if column.kind == ColumnKind::Tag {
         return Ok(Arc::new(concat_tags(&arrays)?));
     }
@@ -79,7 +81,9 @@ fn concat_column(column: &ColumnId, pieces: &[Rows]) -> Result<ArrayRef, ArrowEr
 }
 
 /// Joins tag columns under one dictionary that holds each value once. Values that no row uses are dropped.
-fn concat_tags(arrays: &[(usize, Option<&ArrayRef>)]) -> Result<DictionaryArray<arrow_array::types::Int32Type>, ArrowError> {
+fn concat_tags(
+    arrays: &[(usize, Option<&ArrayRef>)],
+) -> Result<DictionaryArray<arrow_array::types::Int32Type>, ArrowError> {
     let rows: usize = arrays.iter().map(|(len, _)| len).sum();
     let mut values = DistinctValues::default();
     let mut codes: Vec<i32> = Vec::with_capacity(rows);
@@ -127,7 +131,10 @@ impl DistinctValues {
         };
         let at = |texts: &StringBuilder, code: i32| -> (usize, usize) {
             let offsets = texts.offsets_slice();
-            (offsets[code as usize] as usize, offsets.get(code as usize + 1).map_or(texts.values_slice().len(), |end| *end as usize))
+            (
+                offsets[code as usize] as usize,
+                offsets.get(code as usize + 1).map_or(texts.values_slice().len(), |end| *end as usize),
+            )
         };
         let wanted = hash(text.as_bytes());
         let texts = &self.texts;
@@ -139,9 +146,7 @@ impl DistinctValues {
             return Ok(*code);
         }
         let code = self.count;
-        self.count = code
-            .checked_add(1)
-            .ok_or_else(|| ArrowError::DictionaryKeyOverflowError)?;
+        self.count = code.checked_add(1).ok_or_else(|| ArrowError::DictionaryKeyOverflowError)?;
         self.texts.append_value(text);
         let texts = &self.texts;
         self.codes.insert_unique(wanted, code, |code| {

@@ -105,7 +105,8 @@ fn fold_groups(sorted: &StampedRows, groups: &[Group], tie: Tie) -> Result<Stamp
                 keys.rows.arrays()[index].clone()
             }
             ColumnKind::Field(field) => {
-                let winners: UInt32Array = groups.iter().map(|group| winner(sorted, field, array, group, tie)).collect();
+                let winners: UInt32Array =
+                    groups.iter().map(|group| winner(sorted, field, array, group, tie)).collect();
                 arrow_select::take::take(array, &winners, None)?
             }
         };
@@ -186,9 +187,8 @@ fn drop_superseded(sorted: &StampedRows) -> Result<StampedRows, ArrowError> {
         // From the newest version back: a version goes if one kept version after it sets all that it sets.
         kept_later.clear();
         for row in (start..end).rev() {
-            keep[row] = !kept_later
-                .iter()
-                .any(|later| fields.iter().all(|field| field.is_null(row) || field.is_valid(*later)));
+            keep[row] =
+                !kept_later.iter().any(|later| fields.iter().all(|field| field.is_null(row) || field.is_valid(*later)));
             if keep[row] {
                 kept_later.push(row);
             }

@@ -58,7 +58,8 @@ impl SortOrder {
 
     /// The tag columns of `rows` in the order in which they are compared.
     fn key_arrays<'a>(&self, rows: &'a Rows) -> Vec<&'a ArrayRef> {
-        let named = self.tags.iter().filter_map(|name| rows.array(&ColumnId { name: name.clone(), kind: ColumnKind::Tag }));
+        let named =
+            self.tags.iter().filter_map(|name| rows.array(&ColumnId { name: name.clone(), kind: ColumnKind::Tag }));
         let rest = rows
             .iter()
             .filter(|(column, _)| column.kind == ColumnKind::Tag && !self.tags.contains(&column.name))

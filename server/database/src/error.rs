@@ -34,7 +34,9 @@ pub enum WriteError {
     #[error("the schema of database {0} changed while this write was checked: retry")]
     SchemaChanged(DatabaseName),
     /// One write touches more partitions than allowed.
-    #[error("the write touches {partitions} partitions, and at most {limit} are allowed: split it by time, or raise limits.partitions_per_write")]
+    #[error(
+        "the write touches {partitions} partitions, and at most {limit} are allowed: split it by time, or raise limits.partitions_per_write"
+    )]
     TooManyPartitions {
         /// Partitions touched.
         partitions: usize,

@@ -111,7 +111,8 @@ pub async fn inspect(
     if let Some(dir) = log_dir {
         let inspection = ochre_log::inspect(&env.disk, &env.compute, dir.clone()).await?;
         for (name, only) in in_log_only(env, dir, &inspection, &states).await? {
-            let unknown = || DatabaseReport { name: name.clone(), catalog: Ok(CatalogReport::default()), in_log_only: None };
+            let unknown =
+                || DatabaseReport { name: name.clone(), catalog: Ok(CatalogReport::default()), in_log_only: None };
             databases.entry(name.clone()).or_insert_with(unknown).in_log_only = Some(only);
         }
         log = Some(inspection);
@@ -151,7 +152,8 @@ async fn in_log_only(
 ) -> Result<BTreeMap<DatabaseName, InLogOnly>, LogError> {
     let template = Arc::new(Template::default());
     let log = inspection.log_id.unwrap_or_default();
-    let covered: BTreeMap<&DatabaseName, Covered> = states.iter().map(|(name, state)| (name, covered(state, log))).collect();
+    let covered: BTreeMap<&DatabaseName, Covered> =
+        states.iter().map(|(name, state)| (name, covered(state, log))).collect();
     let mut found: BTreeMap<DatabaseName, InLogOnly> =
         inspection.databases.keys().map(|name| (name.clone(), InLogOnly::default())).collect();
     let mut reader = DirectoryReader::open(&env.disk, &env.compute, dir).await?;

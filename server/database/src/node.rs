@@ -137,8 +137,7 @@ impl Node {
         let clock = Arc::new(StampClock::new(incarnation, env.clock.clone(), floor));
         let memory = BufferMemory::new(ByteSize(config.memory.0 / 2));
         let engine = engine(&env, &config, &objects)?;
-        let shared =
-            Shared { env: env.clone(), log, clock, fence: owner.fence.clone(), memory, incarnation };
+        let shared = Shared { env: env.clone(), log, clock, fence: owner.fence.clone(), memory, incarnation };
         let node = Arc::new(Self {
             epoch: owner.fence.epoch(),
             started: env.clock.monotonic(),
@@ -370,7 +369,12 @@ impl Node {
     }
 
     /// Runs one SQL query over one database.
-    pub async fn query(self: &Arc<Self>, name: &DatabaseName, sql: &str, params: &Params) -> Result<QueryResult, QueryError> {
+    pub async fn query(
+        self: &Arc<Self>,
+        name: &DatabaseName,
+        sql: &str,
+        params: &Params,
+    ) -> Result<QueryResult, QueryError> {
         let database = self.database(name).ok_or_else(|| match self.not_served.read().get(name) {
             Some(reason) => QueryError::Execution(format!("database {name} is not served: {reason}")),
             None => QueryError::UnknownDatabase(name.to_string()),
@@ -432,7 +436,10 @@ fn report(opened: &Opened, known: Option<ochre_types::LogId>) {
         tracing::error!(expected = %known, found = %opened.log_id, "LOST LOG: the catalog names another log than the one found here; rows that only that log held are missing. If it still exists, stop, and start with its directory");
     }
     if let Some(torn) = &opened.torn_tail {
-        tracing::warn!(?torn, "the log ended in an unfinished write, as after a crash: it was cut off and set aside; nothing of it had been acknowledged");
+        tracing::warn!(
+            ?torn,
+            "the log ended in an unfinished write, as after a crash: it was cut off and set aside; nothing of it had been acknowledged"
+        );
     }
     for damage in &opened.damage {
         tracing::error!(?damage, "the log is damaged: the rest is served");

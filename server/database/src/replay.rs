@@ -105,7 +105,9 @@ impl Replay<'_> {
             origin_sequence: header.origin_sequence,
         };
         let now = self.env.clock.monotonic();
-        self.buffer.apply(placed, &parts, now).map_err(|error| failed(format!("frame {}: {error}", header.sequence)))?;
+        self.buffer
+            .apply(placed, &parts, now)
+            .map_err(|error| failed(format!("frame {}: {error}", header.sequence)))?;
         if self.memory.pressure() >= Pressure::Soft {
             self.lifecycle.step(Demand::Due).await.map_err(|error| failed(error.to_string()))?;
         }

@@ -37,7 +37,9 @@ impl Schema {
         let is_known = {
             let tables = self.tables.read();
             batch.tables().iter().all(|part| {
-                tables.get(&part.table).is_some_and(|table| fields_and_tags(part.rows.columns()).all(|c| table.contains_key(&c.name)))
+                tables
+                    .get(&part.table)
+                    .is_some_and(|table| fields_and_tags(part.rows.columns()).all(|c| table.contains_key(&c.name)))
             })
         };
         if is_known {

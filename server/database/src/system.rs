@@ -28,17 +28,59 @@ enum Value {
 
 const TABLES: [(&str, Columns); 6] = [
     ("databases", &[("database", TEXT), ("created", TIME), ("retention", TEXT), ("tables", COUNT)]),
-    ("tables", &[("table", TEXT), ("columns", COUNT), ("partitions", COUNT), ("chunks", COUNT), ("rows", COUNT), ("sort_order", TEXT)]),
+    (
+        "tables",
+        &[
+            ("table", TEXT),
+            ("columns", COUNT),
+            ("partitions", COUNT),
+            ("chunks", COUNT),
+            ("rows", COUNT),
+            ("sort_order", TEXT),
+        ],
+    ),
     ("columns", &[("table", TEXT), ("column", TEXT), ("kind", TEXT), ("type", TEXT), ("first_seen", TIME)]),
     (
         "partitions",
-        &[("table", TEXT), ("partition_key", TEXT), ("template", TEXT), ("chunks", COUNT), ("rows", COUNT), ("bytes", COUNT), ("min_time", TIME), ("max_time", TIME)],
+        &[
+            ("table", TEXT),
+            ("partition_key", TEXT),
+            ("template", TEXT),
+            ("chunks", COUNT),
+            ("rows", COUNT),
+            ("bytes", COUNT),
+            ("min_time", TIME),
+            ("max_time", TIME),
+        ],
     ),
     (
         "chunks",
-        &[("table", TEXT), ("partition_key", TEXT), ("id", TEXT), ("stage", TEXT), ("rows", COUNT), ("bytes", COUNT), ("min_time", TIME), ("max_time", TIME), ("unique_keys", FLAG), ("in_memory", FLAG), ("object", TEXT)],
+        &[
+            ("table", TEXT),
+            ("partition_key", TEXT),
+            ("id", TEXT),
+            ("stage", TEXT),
+            ("rows", COUNT),
+            ("bytes", COUNT),
+            ("min_time", TIME),
+            ("max_time", TIME),
+            ("unique_keys", FLAG),
+            ("in_memory", FLAG),
+            ("object", TEXT),
+        ],
     ),
-    ("log", &[("database", TEXT), ("log_id", TEXT), ("oldest", COUNT), ("appended", COUNT), ("synced", COUNT), ("applied", COUNT), ("low_water", COUNT)]),
+    (
+        "log",
+        &[
+            ("database", TEXT),
+            ("log_id", TEXT),
+            ("oldest", COUNT),
+            ("appended", COUNT),
+            ("synced", COUNT),
+            ("applied", COUNT),
+            ("low_water", COUNT),
+        ],
+    ),
 ];
 
 /// The system tables with their columns.
@@ -47,7 +89,8 @@ pub fn tables() -> Vec<SystemTable> {
 }
 
 fn schema(columns: Columns) -> SchemaRef {
-    let fields: Vec<Field> = columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
     Arc::new(Schema::new(fields))
 }
 
@@ -82,7 +125,9 @@ fn array(rows: &[Vec<Value>], index: usize, data_type: &DataType) -> ArrayRef {
         Arc::new(builder.finish())
     } else {
         let mut builder = StringBuilder::new();
-        values.for_each(|value| builder.append_option(if let Value::Text(text) = value { text.as_deref() } else { None }));
+        values.for_each(|value| {
+            builder.append_option(if let Value::Text(text) = value { text.as_deref() } else { None })
+        });
         Arc::new(builder.finish())
     }
 }

@@ -115,11 +115,8 @@ impl Buffer {
         incarnation: Incarnation,
         memory: BufferMemory,
     ) -> Self {
-        let templates: BTreeMap<u64, Arc<Template>> = catalog
-            .templates
-            .iter()
-            .filter_map(|(id, text)| Some((id.0, Arc::new(text.parse().ok()?))))
-            .collect();
+        let templates: BTreeMap<u64, Arc<Template>> =
+            catalog.templates.iter().filter_map(|(id, text)| Some((id.0, Arc::new(text.parse().ok()?)))).collect();
         let mut tables = BTreeMap::new();
         for (name, state) in &catalog.tables {
             let mut table = Table::restore(state);
@@ -157,7 +154,8 @@ impl Buffer {
             table.add_columns(&part.columns, placed.stamp);
             for (key, rows) in &part.parts {
                 let id = (part.template.id(), key.clone());
-                let partition = table.partitions.entry(id).or_insert_with(|| Partition::new(Some(part.template.clone())));
+                let partition =
+                    table.partitions.entry(id).or_insert_with(|| Partition::new(Some(part.template.clone())));
                 if placed.sequence <= partition.persisted_through {
                     continue;
                 }

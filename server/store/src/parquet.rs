@@ -23,8 +23,8 @@ use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use crate::partition::PersistJob;
 use crate::catalog::{ChunkId, ColumnStats};
+use crate::partition::PersistJob;
 use crate::snapshot::TableColumn;
 
 /// The version of what Ochre adds to Parquet: names of columns, sort order and metadata.
@@ -74,8 +74,7 @@ pub enum EncodeError {
 pub fn encode(database: &DatabaseName, job: &PersistJob) -> Result<EncodedChunk, EncodeError> {
     let chunk = job.chunk.id;
     let sorted = &job.chunk.sorted;
-    let batch = record_batch(sorted, &job.columns)
-        .map_err(|source| EncodeError::Columns { chunk, source })?;
+    let batch = record_batch(sorted, &job.columns).map_err(|source| EncodeError::Columns { chunk, source })?;
     let write = || -> Result<Vec<u8>, parquet::errors::ParquetError> {
         let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties(database, job, &batch)))?;
         writer.write(&batch)?;
@@ -140,8 +139,11 @@ fn encode_column(
 fn repeats(array: &ArrayRef) -> bool {
     let floats = array.as_primitive::<Float64Type>();
     let step = (floats.len() / SAMPLE_ROWS).max(1);
-    let sample: Vec<u64> =
-        (0..floats.len()).step_by(step).filter(|row| floats.is_valid(*row)).map(|row| floats.value(row).to_bits()).collect();
+    let sample: Vec<u64> = (0..floats.len())
+        .step_by(step)
+        .filter(|row| floats.is_valid(*row))
+        .map(|row| floats.value(row).to_bits())
+        .collect();
     let distinct: HashSet<u64> = sample.iter().copied().collect();
     distinct.len() * 4 <= sample.len()
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use object_store::path::Path;
 use object_store::ObjectStore;
+use object_store::path::Path;
 use ochre_env::Env;
 use ochre_env::planted::{self, Planted};
 use ochre_types::{DatabaseName, LogId, Sequence};
 
 use crate::buffer::{Buffer, LowWater};
-use crate::catalog::{self, Catalog, ChunkId, ChunkMeta, ColumnStats, CommitError, Edit, LogRange, SliceId, SortedBy, TemplateId};
+use crate::catalog::{
+    self, Catalog, ChunkId, ChunkMeta, ColumnStats, CommitError, Edit, LogRange, SliceId, SortedBy, TemplateId,
+};
 use crate::object::Layout;
 use crate::object::create::{self, Created};
 use crate::parquet::{EncodeError, EncodedChunk, encode};
@@ -61,18 +63,14 @@ impl Persister {
         let encoding = job.clone();
         let database = self.database.clone();
         let encoded = self.env.compute.run(move || encode(&database, &encoding)).await?;
-        let object: Arc<str> =
-            Layout::chunk(&job.table, job.partition.1.as_str(), &job.chunk.id.to_string()).into();
+        let object: Arc<str> = Layout::chunk(&job.table, job.partition.1.as_str(), &job.chunk.id.to_string()).into();
         let path = self.layout.object(&self.database, &object);
         let size = encoded.bytes.len() as u64;
         let stats = self.put(&path, encoded).await?;
         let meta = Arc::new(self.meta(&job, object, size, stats));
         let low_water = buffer.low_water_without(job.chunk.id);
         let edits = self.edits(&job, meta.clone(), &low_water);
-        catalog
-            .commit(edits)
-            .await
-            .map_err(|source| PersistError::Commit { chunk: job.chunk.id, source })?;
+        catalog.commit(edits).await.map_err(|source| PersistError::Commit { chunk: job.chunk.id, source })?;
         buffer.install_persisted(&job.table, &job.partition, meta, path, &low_water);
         Ok(low_water.sequence)
     }
@@ -110,8 +108,10 @@ impl Persister {
 
     fn edits(&self, job: &PersistJob, meta: Arc<ChunkMeta>, low_water: &LowWater) -> Vec<Edit> {
         let table = || job.table.clone();
-        let sequence = if planted::is(Planted::LowWaterTooHigh) { low_water.sequence.next() } else { low_water.sequence };
-        let received = low_water.batches.iter().map(|(origin, batches)| ((*origin, SliceId::default()), batches.clone()));
+        let sequence =
+            if planted::is(Planted::LowWaterTooHigh) { low_water.sequence.next() } else { low_water.sequence };
+        let received =
+            low_water.batches.iter().map(|(origin, batches)| ((*origin, SliceId::default()), batches.clone()));
         let mut edits = vec![
             Edit::CreateTable { table: table() },
             Edit::AddColumns {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ochre_doubles::disk::Fault;
 use super::*;
+use ochre_doubles::disk::Fault;
 
 /// What an outside observer knows of one database.
 #[derive(Debug, Default, Clone)]

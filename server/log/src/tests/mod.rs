@@ -13,8 +13,8 @@ use bytes::Bytes;
 use ochre_env::{Clock, Compute, Entropy, Env, Tasks};
 use ochre_types::{DatabaseName, Hlc, Incarnation, Sequence, Stamp};
 
-use ochre_doubles::disk::SimDisk;
 use crate::{Frame, Home, Log, LogConfig, LogError, Opened, ReadItem, Record};
+use ochre_doubles::disk::SimDisk;
 
 /// Tokio's paused time.
 #[derive(Debug)]
