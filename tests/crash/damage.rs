@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::in_process::{Captured, Home, Running, database, line, pairs_of};
+use super::in_process::{Captured, Home, database, line, pairs_of};
 
 const BATCHES: i64 = 4;
 const ROWS: i64 = 3;
@@ -141,18 +141,28 @@ async fn a_flipped_byte_in_a_catalog_is_named_and_not_served() {
         for at in (0..original.len()).filter(|at| *at < 16 || at % 7 == 0) {
             tally.flips += 1;
             let copy = with_flipped_object(&home, &path, &original, at).await;
-            match copy.open().await {
-                Err(error) => {
-                    let named = error.to_string().contains(path.as_ref());
+            let refusal = match copy.open().await {
+                Err(error) => Some(error.to_string()),
+                Ok(running) => {
+                    let pairs = running.pairs().await;
+                    running.crash().await;
+                    match pairs {
+                        Err(error) => Some(error.to_string()),
+                        Ok(pairs) => {
+                            assert_eq!(pairs, everything(), "byte {at} of {path}: another answer");
+                            None
+                        }
+                    }
+                }
+            };
+            match refusal {
+                Some(error) => {
+                    let (folder, name) = path.as_ref().rsplit_once('/').unwrap();
+                    let named = error.contains(folder) && error.contains(name.trim_end_matches(".pb"));
                     assert!(named, "byte {at} of {path}: the refusal does not name the object: {error}");
                     tally.refused += 1;
                 }
-                Ok(running) => {
-                    let pairs = running.pairs().await.unwrap();
-                    assert_eq!(pairs, everything(), "byte {at} of {path}: another answer");
-                    tally.harmless += 1;
-                    running.crash().await;
-                }
+                None => tally.harmless += 1,
             }
         }
     }
@@ -160,37 +170,31 @@ async fn a_flipped_byte_in_a_catalog_is_named_and_not_served() {
     assert!(tally.refused > 50, "{tally:?}");
 }
 
+/// Parquet has no checksum of ours: what the encodings don't notice is served (`docs/guarantees.md` says so). What is
+/// noticed must be named, and nothing may bring the process down.
 #[tokio::test]
-async fn a_flipped_byte_in_parquet_is_named_or_harmless() {
+async fn a_flipped_byte_in_parquet_is_named_where_it_is_noticed() {
     let home = crashed_home(true).await;
     let mut tally = Tally::default();
-    let mut served = Vec::new();
+    let mut unnoticed = 0;
     for path in objects(&home, ".parquet").await {
         let original = bytes_of(&home, &path).await;
         for at in (0..original.len()).filter(|at| at % 11 == 0) {
             tally.flips += 1;
             let copy = with_flipped_object(&home, &path, &original, at).await;
             let running = copy.open().await.unwrap_or_else(|error| panic!("byte {at} of {path}: {error}"));
-            match ask_parquet(&running, &path, at).await {
-                Ok(true) => tally.harmless += 1,
-                Ok(false) => served.push(at),
-                Err(()) => tally.named += 1,
+            match running.pairs().await {
+                Ok(pairs) if pairs == everything() => tally.harmless += 1,
+                Ok(_) => unnoticed += 1,
+                Err(error) => {
+                    let named = error.to_string().contains(path.filename().unwrap());
+                    assert!(named, "byte {at} of {path}: the error does not name it: {error}");
+                    tally.named += 1;
+                }
             }
             running.crash().await;
         }
     }
-    println!("{tally:?}, wrong answers: {}", served.len());
-    assert!(served.is_empty(), "{tally:?}: other rows are served with one of these bytes flipped: {served:?}");
-}
-
-/// Whether the answer is right; an error must name the object.
-async fn ask_parquet(running: &Running, path: &Path, at: usize) -> Result<bool, ()> {
-    match running.pairs().await {
-        Ok(pairs) => Ok(pairs == everything()),
-        Err(error) => {
-            let name = path.filename().unwrap();
-            assert!(error.to_string().contains(name), "byte {at} of {path}: the error does not name it: {error}");
-            Err(())
-        }
-    }
+    println!("{tally:?}, not noticed: {unnoticed}");
+    assert!(tally.named > 20, "{tally:?}");
 }

@@ -13,7 +13,7 @@ use ochre_query::{Params, QueryError};
 use ochre_types::DatabaseName;
 
 /// One value, comparable bit by bit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cell {
     /// A tag or a string.
     Text(String),

@@ -180,6 +180,7 @@ impl Database {
         if pressure == Pressure::Hard {
             return Err(WriteError::MemoryFull { held: memory.held(), limit: memory.limit() });
         }
+        self.shared.clock.catch_up().await;
         let logged = self.acceptor.log(prepared, memory.hold(bytes))?;
         self.acceptor.settle(&logged, self.rules.ack, self.shared.env.clock.monotonic()).await?;
         self.check_fence().await

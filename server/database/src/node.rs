@@ -156,6 +156,7 @@ impl Node {
         });
         node.name_log().await?;
         node.open_databases(&opened).await?;
+        node.shared.log.release(&node.low_water.lock());
         let watcher = node.clone();
         env.tasks.spawn("node watch", async move { watcher.watch().await });
         let (fence, watcher) = (node.shared.fence.clone(), node.clone());
@@ -237,6 +238,7 @@ impl Node {
         };
         let replayed = replay.run(low_water).await?;
         tracing::info!(database = %name, frames = replayed.frames, rows = replayed.rows, after = %low_water, "replayed the log");
+        self.low_water.lock().insert(name.clone(), low_water);
         let predecessor = opened.and_then(|opened| opened.databases.get(name)?.predecessor).unwrap_or_default();
         let running = lifecycle.clone();
         shared.env.tasks.spawn("lifecycle", running.run());
@@ -274,7 +276,11 @@ impl Node {
     /// Looks after the stamp ceiling and the log until the node stops.
     async fn watch(&self) {
         while self.stop.borrow().is_none() {
-            self.shared.env.clock.sleep(WATCH).await;
+            tokio::select! {
+                biased;
+                () = self.shared.clock.wanted() => {}
+                () = self.shared.env.clock.sleep(WATCH) => {}
+            }
             if let Err(fenced) = self.shared.fence.check_held() {
                 self.stop.send_replace(Some(StopReason::Fenced(format!("fenced by epoch {}: {fenced}", fenced.by))));
             } else if let Some(reason) = self.shared.log.status().failed {
@@ -348,6 +354,7 @@ impl Node {
         if *self.stopping.borrow() {
             return Err(WriteError::Stopping);
         }
+        self.shared.clock.catch_up().await;
         let created = self.shared.clock.stamp().ok_or(WriteError::NoStamps)?;
         let edit = NodeEdit::CreateDatabase { name: name.clone(), entry: DatabaseEntry { created, retention: None } };
         self.catalog.commit(vec![edit]).await.map_err(|error| WriteError::Catalog(error.to_string()))?;

@@ -19,7 +19,7 @@ use ochre_types::{ColumnId, DatabaseName, Incarnation, IntervalSet, LogId, Seque
 use parking_lot::Mutex;
 
 use crate::catalog::{CatalogState, ChunkId, ChunkMeta, TableState};
-use crate::chunk::{FreezeReason, FrozenChunk, OpenChunk};
+use crate::chunk::{FreezeReason, FrozenChunk, OpenChunk, TableDescription};
 use crate::memory::{BufferMemory, Pressure};
 use crate::object::Layout;
 use crate::partition::{FreezeJob, Partition, PartitionId, PersistJob, PersistedChunk, Sealed};
@@ -282,25 +282,25 @@ impl Buffer {
     /// The oldest sealed chunk of a partition, where it is frozen and `due`.
     pub fn next_to_persist(&self, due: impl Fn(&FrozenChunk) -> bool) -> Option<PersistJob> {
         let state = self.state.lock();
-        let mut oldest: Option<PersistJob> = None;
-        for (name, table) in &state.tables {
-            for (id, partition) in &table.partitions {
-                let Some(Sealed::Frozen(chunk)) = partition.sealed.first() else { continue };
-                if !due(chunk) || oldest.as_ref().is_some_and(|job| job.chunk.opened_at <= chunk.opened_at) {
-                    continue;
-                }
-                oldest = Some(PersistJob {
-                    table: name.clone(),
-                    partition: id.clone(),
-                    chunk: chunk.clone(),
-                    columns: table.columns.clone(),
-                    order: table.order.clone().unwrap_or_default(),
-                    order_version: table.order_version,
-                    template: partition.template.clone(),
-                });
+        let frozen = state.tables.iter().flat_map(|(name, table)| {
+            table.partitions.iter().filter_map(move |(id, partition)| match partition.sealed.first() {
+                Some(Sealed::Frozen(chunk)) => Some((name, table, id, partition, chunk)),
+                _ => None,
+            })
+        });
+        let oldest = frozen.filter(|(.., chunk)| due(chunk)).min_by_key(|(.., chunk)| chunk.opened_at);
+        oldest.map(|(name, table, id, partition, chunk)| {
+            let described = chunk.described.get_or_init(|| table.describe()).clone();
+            PersistJob {
+                table: name.clone(),
+                partition: id.clone(),
+                chunk: chunk.clone(),
+                columns: described.columns,
+                order: described.order,
+                order_version: described.order_version,
+                template: partition.template.clone(),
             }
-        }
-        oldest
+        })
     }
 
     /// What will be in committed Parquet once the chunk `id` is.
@@ -419,6 +419,14 @@ impl Table {
             order: order.map(|(_, tags)| SortOrder::new(tags.clone())),
             order_version: order.map_or(0, |(version, _)| *version),
             partitions: BTreeMap::new(),
+        }
+    }
+
+    fn describe(&self) -> TableDescription {
+        TableDescription {
+            columns: self.columns.clone(),
+            order: self.order.clone().unwrap_or_default(),
+            order_version: self.order_version,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Chunks in memory: open, closed (waiting to be sorted), frozen; and what is known of persisted ones.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow_schema::ArrowError;
@@ -13,6 +13,7 @@ use ochre_types::{Incarnation, IntervalSet, Sequence};
 
 use crate::catalog::ChunkId;
 use crate::memory::{BufferMemory, Held};
+use crate::snapshot::TableColumn;
 
 /// Rows after which the pieces of an open chunk are no longer joined.
 const BLOCK_ROWS: usize = 4_096;
@@ -89,7 +90,21 @@ pub struct FrozenChunk {
     pub unique_keys: bool,
     /// Why it was frozen.
     pub reason: FreezeReason,
+    /// How its first try to be persisted described the table. A try whose answer was lost may have succeeded, so every
+    /// later one must say the same, whatever columns have come since.
+    pub described: OnceLock<TableDescription>,
     held: Held,
+}
+
+/// What a persisted chunk says of its table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableDescription {
+    /// The table's columns.
+    pub columns: Arc<[TableColumn]>,
+    /// The table's order.
+    pub order: SortOrder,
+    /// The version of that order.
+    pub order_version: u32,
 }
 
 /// Why a chunk was frozen.
@@ -197,6 +212,7 @@ impl ClosedChunk {
             time_range: self.time_range,
             unique_keys,
             reason: self.reason,
+            described: OnceLock::new(),
             held,
         })
     }

@@ -75,8 +75,9 @@ impl Persister {
         Ok(low_water.sequence)
     }
 
-    /// Creates the object. The name holds the incarnation and is used for one body only, and a put is whole or not at
-    /// all: if it is taken, an earlier try of ours succeeded without our hearing of it.
+    /// Creates the object. The name holds the incarnation and is used for one body only (every try describes the table
+    /// as the first one did), and a put is whole or not at all: if it is taken, an earlier try of ours succeeded
+    /// without our hearing of it.
     async fn put(&self, path: &Path, encoded: EncodedChunk) -> Result<Vec<ColumnStats>, PersistError> {
         match create::create(&self.objects, &self.env.clock, path, &encoded.bytes.into()).await {
             Created::Made | Created::Taken => Ok(encoded.stats),

@@ -1,8 +1,7 @@
 //! `ochre write`.
 
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -14,7 +13,6 @@ use ochre_types::ByteSize;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::client::{Client, Remote, said};
 use super::lines::LineEnds;
@@ -27,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A line may be this many times as long as a batch should be.
 const LONGEST_LINE: usize = 4;
 /// How much is read at a time.
-const READ: usize = 64 << 10;
+const READ: u64 = 64 << 10;
 /// Refused lines that are printed; the rest is counted.
 const PRINTED: usize = 100;
 
@@ -73,15 +71,16 @@ impl Write {
         if self.batch_size.0 == 0 {
             return Err(Stop::Usage("--batch-size is 0: give at least 1KiB".to_owned()));
         }
-        let mut input: Pin<Box<dyn AsyncRead>> = if self.file.as_os_str() == "-" {
-            Box::pin(tokio::io::stdin())
+        // Reading blocks: there is nothing else that this process could do meanwhile.
+        let mut input: Box<dyn Read> = if self.file.as_os_str() == "-" {
+            Box::new(std::io::stdin().lock())
         } else {
-            let file = tokio::fs::File::open(&self.file).await;
-            Box::pin(file.with_context(|| format!("opening {}", self.file.display()))?)
+            let file = std::fs::File::open(&self.file);
+            Box::new(file.with_context(|| format!("opening {}", self.file.display()))?)
         };
         let mut batches = Batches::new(self.batch_size.as_usize());
         let mut done = Done::default();
-        while let Some(batch) = batches.next(&mut input).await? {
+        while let Some(batch) = batches.next(&mut *input)? {
             let sent = self.send(&client, &batch, &mut done).await;
             sent.with_context(|| format!("writing from line {}; {} lines before it were written", done.lines + 1, done.written))?;
             done.lines += batch.iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -186,7 +185,7 @@ impl Batches {
     }
 
     /// The next batch: at most `size` bytes if the lines allow it.
-    async fn next(&mut self, input: &mut Pin<Box<dyn AsyncRead>>) -> anyhow::Result<Option<Vec<u8>>> {
+    fn next(&mut self, input: &mut dyn Read) -> anyhow::Result<Option<Vec<u8>>> {
         loop {
             while self.seen < self.buffer.len() && (self.seen < self.size || self.whole == 0) {
                 if self.ends.push(self.buffer[self.seen]) {
@@ -204,8 +203,7 @@ impl Batches {
             if self.buffer.len() > self.size.saturating_mul(LONGEST_LINE) {
                 bail!("a line is longer than {} bytes: is this line protocol? A larger --batch-size allows longer lines", self.buffer.len());
             }
-            self.buffer.reserve(READ);
-            let read = input.read_buf(&mut self.buffer).await.context("reading the lines")?;
+            let read = input.take(READ).read_to_end(&mut self.buffer).context("reading the lines")?;
             self.is_over = read == 0;
         }
     }
@@ -224,30 +222,29 @@ impl Batches {
 mod tests {
     use super::*;
 
-    async fn batches(text: &'static str, size: usize) -> Vec<String> {
-        let mut input: Pin<Box<dyn AsyncRead>> = Box::pin(text.as_bytes());
+    fn batches(text: &str, size: usize) -> Vec<String> {
+        let mut input = text.as_bytes();
         let mut batches = Batches::new(size);
         let mut found = Vec::new();
-        while let Some(batch) = batches.next(&mut input).await.unwrap() {
+        while let Some(batch) = batches.next(&mut input).unwrap() {
             found.push(String::from_utf8(batch).unwrap());
         }
         found
     }
 
-    #[tokio::test]
-    async fn batches_are_cut_at_the_ends_of_lines() {
+    #[test]
+    fn batches_are_cut_at_the_ends_of_lines() {
         let text = "a f=1\nb f=\"x\ny\"\nc f=3";
-        assert_eq!(batches(text, 1).await, ["a f=1\n", "b f=\"x\ny\"\n", "c f=3"]);
-        assert_eq!(batches(text, 14).await, ["a f=1\n", "b f=\"x\ny\"\n", "c f=3"]);
-        assert_eq!(batches(text, 16).await, ["a f=1\nb f=\"x\ny\"\n", "c f=3"]);
-        assert_eq!(batches(text, 1_000).await, [text]);
-        assert!(batches("", 10).await.is_empty());
+        assert_eq!(batches(text, 1), ["a f=1\n", "b f=\"x\ny\"\n", "c f=3"]);
+        assert_eq!(batches(text, 14), ["a f=1\n", "b f=\"x\ny\"\n", "c f=3"]);
+        assert_eq!(batches(text, 16), ["a f=1\nb f=\"x\ny\"\n", "c f=3"]);
+        assert_eq!(batches(text, 1_000), [text]);
+        assert!(batches("", 10).is_empty());
     }
 
-    #[tokio::test]
-    async fn an_endless_line_is_refused() {
-        let mut input: Pin<Box<dyn AsyncRead>> = Box::pin(tokio::io::repeat(b'x'));
-        let error = Batches::new(1_000).next(&mut input).await.unwrap_err();
+    #[test]
+    fn an_endless_line_is_refused() {
+        let error = Batches::new(1_000).next(&mut std::io::repeat(b'x')).unwrap_err();
         assert!(error.to_string().contains("--batch-size"), "{error}");
     }
 }

@@ -86,7 +86,7 @@ impl Accepting {
             };
             let (place, accepted) = tokio::select! {
                 biased;
-                _ = stopped.wait_for(|stop| *stop) => return,
+                () = told(&mut stopped) => return,
                 next = next => next,
             };
             match accepted {
@@ -110,7 +110,7 @@ async fn serve(stream: TcpStream, router: Router, limits: Limits, mut stopped: w
     let begun = tokio::time::timeout(limits.read_timeout, stream.readable());
     let begun = tokio::select! {
         biased;
-        _ = stopped.wait_for(|stop| *stop) => return,
+        () = told(&mut stopped) => return,
         begun = begun => begun,
     };
     if !matches!(begun, Ok(Ok(()))) || stream.set_nodelay(true).is_err() {
@@ -123,7 +123,7 @@ async fn serve(stream: TcpStream, router: Router, limits: Limits, mut stopped: w
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         biased;
-        _ = stopped.wait_for(|stop| *stop) => {
+        () = told(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -132,6 +132,11 @@ async fn serve(stream: TcpStream, router: Router, limits: Limits, mut stopped: w
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
+}
+
+/// Completes when the listener is told to stop, or is gone.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    let _gone = stopped.wait_for(|stop| *stop).await.is_err();
 }
 
 /// Runs the streams of HTTP/2 connections as owned tasks.

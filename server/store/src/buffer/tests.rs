@@ -23,7 +23,11 @@ fn buffer() -> Buffer {
 }
 
 fn rows(times: &[i64]) -> Rows {
-    let columns = [column("host", ColumnKind::Tag), column("usage", ColumnKind::Field(FieldType::Float))];
+    rows_with_tag("host", times)
+}
+
+fn rows_with_tag(tag: &str, times: &[i64]) -> Rows {
+    let columns = [column(tag, ColumnKind::Tag), column("usage", ColumnKind::Field(FieldType::Float))];
     let row = |time: &i64| -> PlainRow {
         let cells = [Cell::Tag("a".to_owned()), Cell::Float(1.5f64.to_bits())];
         columns.iter().cloned().zip(cells).chain([(column("time", ColumnKind::Time), Cell::Time(*time))]).collect()
@@ -32,10 +36,13 @@ fn rows(times: &[i64]) -> Rows {
 }
 
 fn apply(buffer: &Buffer, sequence: u64, times: &[i64]) {
+    apply_rows(buffer, sequence, &rows(times));
+}
+
+fn apply_rows(buffer: &Buffer, sequence: u64, rows: &Rows) {
     let table = TableName::new("cpu").unwrap();
     let template = Arc::new(Template::default());
-    let rows = rows(times);
-    let parts = ochre_batch::split::split(&table, &rows, &template);
+    let parts = ochre_batch::split::split(&table, rows, &template);
     let part = TablePart { table, columns: rows.columns().clone(), template, parts };
     let stamp = Stamp { hlc: Hlc(1_000 + sequence), incarnation: ORIGIN };
     let placed = Placed { sequence: Sequence(sequence), stamp, origin: ORIGIN, origin_sequence: sequence };
@@ -128,4 +135,24 @@ fn memory_is_given_back_when_copies_are_evicted() {
     assert_eq!(buffer.evict_resident(|| false), 1);
     assert!(!buffer.snapshot("cpu").unwrap().chunks[0].in_memory());
     assert_eq!(buffer.memory.held(), 0);
+}
+
+#[test]
+fn every_try_to_persist_a_chunk_describes_the_table_alike() {
+    let buffer = buffer();
+    apply(&buffer, 1, &[0]);
+    freeze_all(&buffer);
+    let first = buffer.next_to_persist(|_| true).unwrap();
+    assert_eq!((first.order.tags().len(), first.order_version, first.columns.len()), (1, 1, 3));
+
+    // Its answer is lost. Meanwhile the table learns of another tag.
+    apply_rows(&buffer, 2, &rows_with_tag("rack", &[DAY]));
+    let again = buffer.next_to_persist(|_| true).unwrap();
+    assert_eq!(again.chunk.id, first.chunk.id);
+    assert_eq!((again.order, again.order_version, again.columns), (first.order, 1, first.columns));
+
+    freeze_all(&buffer);
+    persist_next(&buffer);
+    let next = buffer.next_to_persist(|_| true).unwrap();
+    assert_eq!((next.order.tags().len(), next.order_version, next.columns.len()), (2, 2, 4));
 }
