@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what is wanted")]
 
+mod crash;
 mod e2e;
+mod fuzz;
 mod model;
 mod sim;
+mod sql;

@@ -44,10 +44,14 @@ fn lines_are_written_and_asked_for() {
     assert_eq!((code(&asked), text(&asked.stdout)), (0, "[{\"n\":5000,\"s\":\"a\\nb\"}]\n"));
     let pretty = run(&server, &["query", "--database", "mine", "SELECT 1 AS x"]);
     assert_eq!(text(&pretty.stdout), "+---+\n| x |\n+---+\n| 1 |\n+---+\n");
-    let bound = run(&server, &["query", "--database", "mine", "--format", "csv", "--param", "i=3", "SELECT v FROM cpu WHERE v = $i"]);
+    let bound = run(
+        &server,
+        &["query", "--database", "mine", "--format", "csv", "--param", "i=3", "SELECT v FROM cpu WHERE v = $i"],
+    );
     assert_eq!(text(&bound.stdout), "v\n3.0\n");
     let file = dir.path().join("out.parquet");
-    let parquet = run(&server, &["query", "--database", "mine", "--format", "parquet", "--file", file.to_str().unwrap(), count]);
+    let parquet =
+        run(&server, &["query", "--database", "mine", "--format", "parquet", "--file", file.to_str().unwrap(), count]);
     assert_eq!((code(&parquet), text(&parquet.stdout)), (0, ""));
     assert_eq!(&std::fs::read(&file).unwrap()[..4], b"PAR1");
 }
@@ -84,7 +88,10 @@ fn databases_and_status() {
     assert_eq!(code(&status), 0);
     assert!(text(&status.stdout).contains("databases:\n"), "{}", text(&status.stdout));
     let json: Value = serde_json::from_slice(&run(&server, &["status", "--output", "json"]).stdout).unwrap();
-    assert_eq!((&json["node"], &json["health"], &json["databases"][0]["name"]), (&json!("a"), &json!("ok"), &json!("mine")));
+    assert_eq!(
+        (&json["node"], &json["health"], &json["databases"][0]["name"]),
+        (&json!("a"), &json!("ok"), &json!("mine"))
+    );
 }
 
 #[test]
@@ -109,7 +116,10 @@ fn the_configuration_is_shown_with_its_sources() {
     assert_eq!(code(&shown), 0, "{}", text(&shown.stderr));
     let settings: Vec<Value> = serde_json::from_slice(&shown.stdout).unwrap();
     let node = settings.iter().find(|setting| setting["key"] == "node.id").unwrap();
-    assert_eq!((&node["value"], &node["source"], &node["env"]), (&json!("b"), &json!("flag --node-id"), &json!("OCHRE_NODE_ID")));
+    assert_eq!(
+        (&node["value"], &node["source"], &node["env"]),
+        (&json!("b"), &json!("flag --node-id"), &json!("OCHRE_NODE_ID"))
+    );
     let text_form = ochre(&["config", "show"]);
     assert!(text(&text_form.stdout).lines().any(|line| line.starts_with("http.listen") && line.ends_with("default")));
     assert_eq!(code(&ochre(&["config", "show", "--freeze-rows", "many"])), 2);
@@ -130,7 +140,10 @@ fn inspect_counts_what_is_in_parquet_and_what_only_in_the_log() {
     let report: Value = serde_json::from_slice(&inspected.stdout).unwrap();
     assert_eq!((&report["node"], &report["owner"]["epoch"]), (&json!("a"), &json!(2)));
     let database = &report["databases"][0];
-    assert_eq!((&database["name"], &database["catalog"]["rows"], &database["catalog"]["chunks"]), (&json!("mine"), &json!(2), &json!(1)));
+    assert_eq!(
+        (&database["name"], &database["catalog"]["rows"], &database["catalog"]["chunks"]),
+        (&json!("mine"), &json!(2), &json!(1))
+    );
     assert_eq!(database["in_log_only"]["rows"], 3);
     let table = ochre(&["inspect", &data]);
     assert!(text(&table.stdout).starts_with("node a: epoch 2, "), "{}", text(&table.stdout));

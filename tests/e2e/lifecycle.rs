@@ -31,7 +31,10 @@ async fn a_data_directory_has_one_process() {
     let server = Start::in_dir(dir.path()).start();
     let (status, stderr) = Start::in_dir(dir.path()).try_start().unwrap_err();
     assert_eq!(status.code(), Some(1));
-    assert!(stderr.contains("is in use by another process") && stderr.contains(dir.path().to_str().unwrap()), "{stderr}");
+    assert!(
+        stderr.contains("is in use by another process") && stderr.contains(dir.path().to_str().unwrap()),
+        "{stderr}"
+    );
     assert_eq!(server.get("/health").await.status, 200);
 }
 

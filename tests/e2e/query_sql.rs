@@ -122,5 +122,8 @@ async fn the_schema_and_the_node_can_be_asked_for() {
         .collect();
     assert_eq!(names, ["host", "idle", "note", "time", "usage"]);
     assert_eq!(server.sql("mine", "SELECT database FROM system.databases").await, json!([{ "database": "mine" }]));
-    assert_eq!(server.sql("mine", "SELECT stage, rows FROM system.chunks").await, json!([{ "stage": "open", "rows": 3 }]));
+    assert_eq!(
+        server.sql("mine", "SELECT stage, rows FROM system.chunks").await,
+        json!([{ "stage": "open", "rows": 3 }])
+    );
 }

@@ -26,8 +26,13 @@ async fn success_is_204_with_an_empty_body_and_the_rows_are_there() {
 async fn without_a_precision_timestamps_are_nanoseconds() {
     let dir = dir();
     let server = Start::in_dir(dir.path()).start();
-    for (precision, timestamp) in [("", "1"), ("&precision=ms", "1"), ("&precision=s", "1"), ("&precision=m", "1"), ("&precision=h", "1")] {
-        assert_eq!(server.post(&format!("/write?db=mine{precision}"), format!("cpu v=1 {timestamp}")).await.status, 204);
+    for (precision, timestamp) in
+        [("", "1"), ("&precision=ms", "1"), ("&precision=s", "1"), ("&precision=m", "1"), ("&precision=h", "1")]
+    {
+        assert_eq!(
+            server.post(&format!("/write?db=mine{precision}"), format!("cpu v=1 {timestamp}")).await.status,
+            204
+        );
     }
     assert_eq!(
         server.sql("mine", "SELECT time FROM cpu ORDER BY time").await,
@@ -60,10 +65,7 @@ async fn fields_of_one_point_merge_and_the_last_value_wins() {
     server.post("/write?db=mine", "cpu,host=a x=1,y=1 7\ncpu,host=a x=2 7\n").await;
     server.post("/write?db=mine", "cpu,host=a z=3 7\n").await;
     server.post("/write?db=mine", "cpu,host=a y=4 7\n").await;
-    assert_eq!(
-        server.sql("mine", "SELECT x, y, z FROM cpu").await,
-        json!([{ "x": 2.0, "y": 4.0, "z": 3.0 }])
-    );
+    assert_eq!(server.sql("mine", "SELECT x, y, z FROM cpu").await, json!([{ "x": 2.0, "y": 4.0, "z": 3.0 }]));
     // A batch that is sent again changes nothing.
     server.post("/write?db=mine", "cpu,host=a y=4 7\n").await;
     assert_eq!(server.sql("mine", "SELECT count(*) AS n FROM cpu").await, json!([{ "n": 1 }]));
@@ -89,7 +91,10 @@ async fn good_lines_are_stored_though_others_are_bad() {
          integer, already exists as type float dropped=1\"}\n"
     );
     let unparsed = server.post("/write?db=mine", "nonsense").await;
-    assert_eq!((unparsed.status, unparsed.text()), (400, "{\"error\":\"unable to parse 'nonsense': missing fields\"}\n"));
+    assert_eq!(
+        (unparsed.status, unparsed.text()),
+        (400, "{\"error\":\"unable to parse 'nonsense': missing fields\"}\n")
+    );
 }
 
 #[tokio::test]
@@ -133,7 +138,11 @@ async fn gzip_counts_after_inflation_too() {
     let bomb = send("/write?db=mine", gzip(&b"cpu v=3 3\n".repeat(10_000))).await;
     assert_eq!(bomb.status, 413);
     assert!(bomb.text().contains("larger than 64KiB"), "{}", bomb.text());
-    assert_eq!(server.sql("mine", "SELECT count(*) AS n FROM cpu").await, json!([{ "n": 2 }]), "nothing of it is stored");
+    assert_eq!(
+        server.sql("mine", "SELECT count(*) AS n FROM cpu").await,
+        json!([{ "n": 2 }]),
+        "nothing of it is stored"
+    );
     assert_eq!(send("/write?db=mine", b"no gzip".to_vec()).await.status, 400);
 }
 

@@ -51,12 +51,15 @@ async fn bad_lines_are_listed_and_the_good_ones_kept_unless_told() {
 #[tokio::test]
 async fn limits_are_422_and_leave_no_trace() {
     let dir = dir();
-    let server = Start::in_dir(dir.path()).args(&["--max-columns", "3", "--max-tables", "1"]).start();
+    let server = Start::in_dir(dir.path()).args(&["--max-columns", "2", "--max-tables", "1"]).start();
     assert_eq!(server.post("/api/v3/write_lp?db=mine", "cpu,host=a v=1 1\n").await.status, 204);
     let answer = server.post("/api/v3/write_lp?db=mine", "cpu,host=a w=1 1\nmem v=1 1\ncpu,host=a v=2 2\n").await;
     assert_eq!(answer.status, 422);
     assert_eq!(answer.json()["data"].as_array().unwrap().len(), 2);
-    assert_eq!(server.sql("mine", "SELECT * FROM cpu ORDER BY time LIMIT 1").await.to_string().matches("\"w\"").count(), 0);
+    assert_eq!(
+        server.sql("mine", "SELECT * FROM cpu ORDER BY time LIMIT 1").await.to_string().matches("\"w\"").count(),
+        0
+    );
     assert_eq!(server.sql("mine", "SELECT count(*) AS n FROM cpu").await, json!([{ "n": 2 }]));
 }
 

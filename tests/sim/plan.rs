@@ -76,14 +76,14 @@ impl Plan {
             rules: Rules { buffer, ..Rules::default() },
             checkpoints: Checkpoints { every: rng.random_range(2..30), bytes: 1 << 20 },
             slowest: if rng.random_bool(0.3) { millis(rng, 400) } else { millis(rng, 10) },
-            lives: rng.random_range(2..6),
+            lives: rng.random_range(2..7),
             steps: rng.random_range(2..9),
-            homes: if rng.random_bool(0.35) { 2 } else { 1 },
+            homes: if rng.random_bool(0.45) { 2 } else { 1 },
             power_loss: rng.random_bool(0.7),
             full_disk: rng.random_bool(0.2),
-            sync_errors: rng.random_bool(0.2),
+            sync_errors: rng.random_bool(0.25),
             clock_jumps: rng.random_bool(0.3),
-            outages: rng.random_bool(0.25),
+            outages: rng.random_bool(0.3),
             rates: Self::rates(rng),
         }
     }

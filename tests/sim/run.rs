@@ -169,11 +169,11 @@ impl Run {
         } else if self.chance(plan.full_disk, 0.5) {
             disk.set_capacity(u64::MAX);
         }
-        if self.chance(plan.sync_errors, 0.15) {
+        if self.chance(plan.sync_errors, 0.25) {
             self.count("sync errors");
             disk.fail_syncs(true);
         }
-        if self.chance(plan.outages, 0.2) {
+        if self.chance(plan.outages, 0.35) {
             self.count("outages");
             let outage = Duration::from_millis(self.rng.random_range(0..20_000));
             self.world.objects.unavailable_until(self.world.now() + outage);

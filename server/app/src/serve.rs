@@ -41,11 +41,14 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let app = Arc::new(App::new(config, &env));
     if app.body_limit < config.limits.body.as_usize() {
-        tracing::warn!(limit = app.body_limit, "limits.body is more than half of the memory: bodies are limited to that");
+        tracing::warn!(
+            limit = app.body_limit,
+            "limits.body is more than half of the memory: bodies are limited to that"
+        );
     }
-    let listener = TcpListener::bind(config.http.listen)
-        .await
-        .with_context(|| format!("listening on {}: is the address in use? --listen takes another", config.http.listen))?;
+    let listener = TcpListener::bind(config.http.listen).await.with_context(|| {
+        format!("listening on {}: is the address in use? --listen takes another", config.http.listen)
+    })?;
     let limits = Limits { connections: config.http.max_connections, read_timeout: config.http.read_timeout };
     let listening = listen(listener, router(app.clone()), limits, env.clock.clone()).context("listening")?;
 
@@ -116,7 +119,8 @@ fn lock(env: &Env, data_dir: &Path) -> anyhow::Result<Box<dyn DiskLock>> {
 
 async fn open(config: &Config, env: &Env, data_dir: &Path) -> anyhow::Result<Arc<Node>> {
     let url = object_store_url(&config.storage.object_store, data_dir)?;
-    let objects = ochre_store::object::open(&url, env).await.with_context(|| format!("opening the object store {url}"))?;
+    let objects =
+        ochre_store::object::open(&url, env).await.with_context(|| format!("opening the object store {url}"))?;
     let spill_dir = data_dir.join("spill");
     env.disk.create_dir_all(&spill_dir).with_context(|| format!("making {}", spill_dir.display()))?;
     let log = match config.log.home {

@@ -1,5 +1,6 @@
 //! Runs statements.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use futures::stream::BoxStream;
 use object_store::ObjectStore;
 use ochre_env::Clock;
@@ -96,7 +97,16 @@ impl Engine {
     /// Runs one statement over `source`.
     ///
     /// Planning, which takes the snapshots, is done when this returns; reading goes on as the stream is polled.
+    ///
+    /// A panic of a library, as over a damaged Parquet object, ends the query and nothing else.
     pub async fn query(&self, source: Arc<dyn Source>, sql: &str, params: &Params) -> Result<QueryResult, QueryError> {
+        match AssertUnwindSafe(self.plan(source, sql, params)).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(panic) => Err(QueryError::panicked(&*panic)),
+        }
+    }
+
+    async fn plan(&self, source: Arc<dyn Source>, sql: &str, params: &Params) -> Result<QueryResult, QueryError> {
         let parsed = statement::parse(sql)?;
         let database = Database::new(source);
         let state = self.session(&database, &parsed);
@@ -113,7 +123,10 @@ impl Engine {
         let physical = state.create_physical_plan(&plan).await.map_err(|error| QueryError::planning(&error))?;
         let stream = execute_stream(physical, state.task_ctx()).map_err(|error| QueryError::running(&error))?;
         let schema = stream.schema();
-        let stream = stream.map(|batch| batch.map_err(|error| QueryError::running(&error)));
+        let stream = AssertUnwindSafe(stream).catch_unwind().map(|batch| match batch {
+            Ok(batch) => batch.map_err(|error| QueryError::running(&error)),
+            Err(panic) => Err(QueryError::panicked(&*panic)),
+        });
         let stream: Pin<Box<_>> = Box::pin(stream);
         Ok(QueryResult { schema, stream })
     }

@@ -1,5 +1,7 @@
 //! Why a query gave no answer, or not all of it.
 
+use std::any::Any;
+
 use datafusion::common::DataFusionError;
 
 use crate::params::ParamError;
@@ -77,6 +79,13 @@ impl QueryError {
             | DataFusionError::Internal(_) => Self::Execution(error.strip_backtrace()),
             _ => Self::Sql(error.strip_backtrace()),
         }
+    }
+
+    /// A panic of a library below: the query is over, the server goes on.
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("no reason given");
+        Self::Execution(format!("it panicked, over a damaged Parquet object or by a bug: {text}"))
     }
 
     /// An error that came while the plan ran.

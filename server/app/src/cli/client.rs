@@ -26,9 +26,8 @@ impl Remote {
     /// A client of the server.
     pub fn client(&self) -> Result<Client, Stop> {
         let base = url::Url::parse(&self.host).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let base = base.ok_or_else(|| {
-            Stop::Usage(format!("--host is {:?}: write such as http://127.0.0.1:8086", self.host))
-        })?;
+        let base =
+            base.ok_or_else(|| Stop::Usage(format!("--host is {:?}: write such as http://127.0.0.1:8086", self.host)))?;
         let http = reqwest::Client::builder().connect_timeout(CONNECT).build()?;
         Ok(Client { http, base, token: self.token.clone() })
     }

@@ -47,7 +47,9 @@ impl Inspect {
             None => only_node(&objects, &url).await?,
         };
         let layout = Layout::new(&object_store::path::Path::default(), &node);
-        let report = inspect(&env, &objects, &layout, log_dir).await.with_context(|| format!("looking at node {node} in {url}"))?;
+        let report = inspect(&env, &objects, &layout, log_dir)
+            .await
+            .with_context(|| format!("looking at node {node} in {url}"))?;
         match self.output {
             Output::Text => print!("{}", text(&node, &report)),
             Output::Json => println!("{:#}", to_json(&node, &report)),
@@ -66,7 +68,11 @@ impl Inspect {
         }
         let dir = std::path::absolute(Path::new(&self.prefix))?;
         if !dir.is_dir() {
-            return Err(anyhow::anyhow!("there is no directory {}: name a data directory or an object store's URL", dir.display()).into());
+            return Err(anyhow::anyhow!(
+                "there is no directory {}: name a data directory or an object store's URL",
+                dir.display()
+            )
+            .into());
         }
         let url = object_store_url(self.object_store.as_deref().unwrap_or(""), &dir)?;
         must_exist(&url)?;
@@ -174,8 +180,18 @@ fn text(node: &NodeId, report: &Report) -> String {
         text.extend(log.damage.iter().map(|damage| format!("DAMAGE: {damage}\n")));
     }
     text.push('\n');
-    let header =
-        ["database", "revision", "tables", "chunks", "rows", "bytes", "low water", "in log only: batches", "rows", "durable"];
+    let header = [
+        "database",
+        "revision",
+        "tables",
+        "chunks",
+        "rows",
+        "bytes",
+        "low water",
+        "in log only: batches",
+        "rows",
+        "durable",
+    ];
     let rows: Vec<Vec<String>> = report.databases.iter().map(database_row).collect();
     text + &table(&header, &rows)
 }

@@ -39,7 +39,10 @@ impl Query {
     pub async fn run(&self) -> Result<(), Stop> {
         let binary = matches!(self.format.as_str(), "parquet" | "arrow");
         if binary && self.file.is_none() && std::io::stdout().is_terminal() {
-            return Err(Stop::Usage(format!("{} is not for terminals: name a --file, or redirect the output", self.format)));
+            return Err(Stop::Usage(format!(
+                "{} is not for terminals: name a --file, or redirect the output",
+                self.format
+            )));
         }
         let mut ask = json!({ "db": self.database, "q": self.sql()?, "format": self.format });
         if !self.params.is_empty() {
@@ -57,7 +60,8 @@ impl Query {
         };
         let mut last = b'\n';
         while let Some(piece) = pieces.next().await {
-            let piece = piece.context("the answer ended in the middle: the query failed on the server, or it stopped")?;
+            let piece =
+                piece.context("the answer ended in the middle: the query failed on the server, or it stopped")?;
             last = piece.last().copied().unwrap_or(last);
             out.write(&piece).await?;
         }
@@ -80,11 +84,12 @@ impl Query {
 
     fn named(&self) -> Result<serde_json::Map<String, serde_json::Value>, Stop> {
         let pair = |text: &String| {
-            let (name, value) = text
-                .split_once('=')
-                .ok_or_else(|| Stop::Usage(format!("--param is {text:?}: write NAME=VALUE")))?;
+            let (name, value) =
+                text.split_once('=').ok_or_else(|| Stop::Usage(format!("--param is {text:?}: write NAME=VALUE")))?;
             let value = match serde_json::from_str(value) {
-                Ok(scalar @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_) | serde_json::Value::Null)) => scalar,
+                Ok(scalar @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_) | serde_json::Value::Null)) => {
+                    scalar
+                }
                 _ => serde_json::Value::String(value.to_owned()),
             };
             Ok((name.to_owned(), value))

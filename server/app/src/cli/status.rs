@@ -29,7 +29,9 @@ impl Status {
         }
         match status["health"].as_str() {
             Some("ok") => Ok(()),
-            reason => Err(Stop::Failed(anyhow::anyhow!("the server is failing: {}", reason.unwrap_or("it does not say why")))),
+            reason => {
+                Err(Stop::Failed(anyhow::anyhow!("the server is failing: {}", reason.unwrap_or("it does not say why"))))
+            }
         }
     }
 }

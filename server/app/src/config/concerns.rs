@@ -87,7 +87,7 @@ concerns! {
 
     /// What is accepted at most.
     Limit as limits {
-        /// Columns of a table.
+        /// Tags and fields of a table.
         columns: usize = "4096", "max-columns", "limits.columns", "columns";
         /// Tables of a database.
         tables: usize = "10000", "max-tables", "limits.tables", "tables";
@@ -174,7 +174,8 @@ impl Config {
         }
         let origin = self.http.cors_origin.as_str();
         if http::HeaderValue::from_str(origin).is_err() {
-            problems.push(format!("http.cors-origin is {origin:?}, which can't be sent in a header: write * or an origin"));
+            problems
+                .push(format!("http.cors-origin is {origin:?}, which can't be sent in a header: write * or an origin"));
         }
         let version = self.http.influxdb_version.as_str();
         if http::HeaderValue::from_str(version).is_err() {

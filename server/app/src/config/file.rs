@@ -2,9 +2,9 @@
 
 use toml::{Table, Value};
 
+use super::Config;
 use super::nearest::nearest;
 use super::setting::Setting;
-use super::Config;
 
 type Found = Vec<(&'static Setting, String)>;
 
@@ -40,6 +40,8 @@ fn take(key: &str, value: &Value, found: &mut Found, problems: &mut Vec<String>)
         Value::String(text) => found.push((setting, text.clone())),
         Value::Integer(number) => found.push((setting, number.to_string())),
         Value::Boolean(on) => found.push((setting, on.to_string())),
-        other => problems.push(format!("{key} is of the type {}: write text, a number, true or false", other.type_str())),
+        other => {
+            problems.push(format!("{key} is of the type {}: write text, a number, true or false", other.type_str()))
+        }
     }
 }

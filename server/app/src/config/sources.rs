@@ -52,7 +52,8 @@ impl Sources {
     /// Collects what flags, environment and file say. `environment` looks a variable up.
     pub fn collect(flags: &Flags, environment: impl Fn(&str) -> Option<String>) -> Self {
         let mut sources = Self::default();
-        let path = flags.file.clone().or_else(|| environment("OCHRE_CONFIG").filter(|p| !p.is_empty()).map(PathBuf::from));
+        let path =
+            flags.file.clone().or_else(|| environment("OCHRE_CONFIG").filter(|p| !p.is_empty()).map(PathBuf::from));
         if let Some(path) = &path {
             sources.add_file(path);
         }

@@ -123,5 +123,10 @@ fn values_that_can_not_work_are_refused() {
     for memory in ["0%", "101%", "x%"] {
         assert!(Config::read(&collect(&["--memory", memory], &[])).is_err(), "{memory}");
     }
-    assert!(Config::read(&collect(&["--log", "object-store"], &[])).unwrap_err().to_string().contains("not in this version"));
+    assert!(
+        Config::read(&collect(&["--log", "object-store"], &[]))
+            .unwrap_err()
+            .to_string()
+            .contains("not in this version")
+    );
 }

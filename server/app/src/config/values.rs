@@ -55,7 +55,9 @@ impl Value for MemorySize {
             None => ByteSize::read(text).map(Self),
             Some(share) => match share.trim().parse::<u64>() {
                 Ok(percent @ 1..=100) => Ok(Self(ByteSize(crate::machine::memory().0 / 100 * percent))),
-                _ => Err("not a share of the memory: write a number from 1% to 100%, or a size such as 4GiB".to_owned()),
+                _ => {
+                    Err("not a share of the memory: write a number from 1% to 100%, or a size such as 4GiB".to_owned())
+                }
             },
         }
     }

@@ -107,7 +107,10 @@ async fn next(app: &App, body: &mut Body) -> Result<Option<Bytes>, Failure> {
             Ok(frame) => frame,
             Err(_) => {
                 let waited = ochre_types::size::format_duration(app.read_timeout);
-                return Err(Failure::new(Kind::Timeout, format!("nothing of the body came for {waited}: send it again")));
+                return Err(Failure::new(
+                    Kind::Timeout,
+                    format!("nothing of the body came for {waited}: send it again"),
+                ));
             }
         };
         match frame {

@@ -76,11 +76,7 @@ impl Failure {
 
     /// Not now; `retry_after` if it is known when.
     pub fn unavailable(message: impl Into<String>, retry_after: Option<Duration>) -> Self {
-        Self {
-            kind: Kind::Unavailable,
-            message: message.into(),
-            retry_after: Some(retry_after.unwrap_or(RETRY_AFTER)),
-        }
+        Self { kind: Kind::Unavailable, message: message.into(), retry_after: Some(retry_after.unwrap_or(RETRY_AFTER)) }
     }
 
     /// The value of `Retry-After`: whole seconds, rounded up, at least 1.

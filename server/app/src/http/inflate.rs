@@ -49,7 +49,9 @@ impl Inflater {
     fn failure(&mut self, error: &io::Error) -> Failure {
         let known = self.decoder.get_mut().failure.take();
         known.unwrap_or_else(|| {
-            Failure::invalid(format!("the body can't be inflated: {error}: send whole gzip data, or no Content-Encoding"))
+            Failure::invalid(format!(
+                "the body can't be inflated: {error}: send whole gzip data, or no Content-Encoding"
+            ))
         })
     }
 }
@@ -89,7 +91,9 @@ pub fn too_large(limit: usize) -> Failure {
     let limit = ochre_types::ByteSize(limit as u64);
     Failure::new(
         Kind::TooLarge,
-        format!("the body is larger than {limit} (before or after decompression): send smaller batches, or raise --max-body"),
+        format!(
+            "the body is larger than {limit} (before or after decompression): send smaller batches, or raise --max-body"
+        ),
     )
 }
 

@@ -42,7 +42,12 @@ pub struct Listening {
 }
 
 /// Starts to serve `router` on `listener`.
-pub fn listen(listener: TcpListener, router: Router, limits: Limits, clock: Arc<dyn Clock>) -> std::io::Result<Listening> {
+pub fn listen(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+) -> std::io::Result<Listening> {
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
     let tasks = Tasks::new();

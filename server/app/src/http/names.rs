@@ -40,9 +40,15 @@ mod tests {
 
     #[test]
     fn a_bucket_may_carry_a_policy() {
-        for (bucket, database) in
-            [("b", "b"), ("b/autogen", "b"), ("b/Default", "b"), ("B/Week", "B/week"), ("b/x/y", "b/x/y"), ("/b", "/b"), ("b/", "b/")]
-        {
+        for (bucket, database) in [
+            ("b", "b"),
+            ("b/autogen", "b"),
+            ("b/Default", "b"),
+            ("B/Week", "B/week"),
+            ("b/x/y", "b/x/y"),
+            ("/b", "/b"),
+            ("b/", "b/"),
+        ] {
             assert_eq!(from_bucket(bucket).unwrap().as_str(), database);
         }
         assert!(from_bucket("").is_err());

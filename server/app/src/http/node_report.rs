@@ -108,9 +108,13 @@ pub fn encode(status: &NodeStatus, encoder: &mut DescriptorEncoder<'_>) -> Resul
     ] {
         ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
     }
-    #[allow(clippy::cast_precision_loss, reason = "nanoseconds of syncing fit into the 53 bits of a double for 100 days")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "nanoseconds of syncing fit into the 53 bits of a double for 100 days"
+    )]
     let sync_seconds = log.sync_nanos_total as f64 / 1e9;
-    let descriptor = encoder.encode_descriptor("log_sync_seconds", "Time spent syncing the log", None, MetricType::Counter)?;
+    let descriptor =
+        encoder.encode_descriptor("log_sync_seconds", "Time spent syncing the log", None, MetricType::Counter)?;
     ConstCounter::new(sync_seconds).encode(descriptor)?;
     databases(status, encoder)
 }

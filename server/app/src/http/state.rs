@@ -136,7 +136,8 @@ impl App {
 
 /// 128 bits that are the same for the same name.
 fn name_bits(name: &str) -> (u64, u64) {
-    let fold = |seed: u64| name.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let fold =
+        |seed: u64| name.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     (fold(0xcbf2_9ce4_8422_2325), fold(0x8422_2325_cbf2_9ce4))
 }
 

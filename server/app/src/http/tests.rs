@@ -102,7 +102,8 @@ async fn unknown_paths_and_methods_are_told() {
 async fn browsers_may_ask_first() {
     let server = Server::new();
     for path in ["/write", "/api/v3/query_sql", "/nowhere"] {
-        let answer = server.send(Request::options(path).header("origin", "http://a").body(Body::empty()).unwrap()).await;
+        let answer =
+            server.send(Request::options(path).header("origin", "http://a").body(Body::empty()).unwrap()).await;
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (204, "*"));
         assert_eq!(answer.header("access-control-max-age"), "86400");
         assert!(answer.header("access-control-allow-methods").contains("POST"));

@@ -39,11 +39,8 @@ async fn try_write(app: &App, request: Request) -> Result<Response, Failure> {
         }
         Err(failure) => return Err(failure),
     };
-    let answer = if written.rejected_total == 0 {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        response(&partial(&written))
-    };
+    let answer =
+        if written.rejected_total == 0 { StatusCode::NO_CONTENT.into_response() } else { response(&partial(&written)) };
     Ok(counted(&written, answer))
 }
 

@@ -133,11 +133,11 @@ impl fmt::Debug for ChunkExec {
 
 impl DisplayAs for ChunkExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.rows {
-            MemoryRows::Blocks(..) => "open",
-            MemoryRows::Sorted(_) => "frozen",
+        let rows = match self.rows {
+            MemoryRows::Blocks(..) => "unsorted",
+            MemoryRows::Sorted(_) => "sorted",
         };
-        write!(f, "ChunkExec: chunk={}, stage={stage}", self.name)
+        write!(f, "ChunkExec: chunk={}, rows={rows}", self.name)
     }
 }
 

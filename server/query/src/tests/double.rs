@@ -228,6 +228,7 @@ async fn snapshot(
         unique_keys: !is_open && has_unique_keys(&sorted.rows),
         tag_ranges: tag_ranges(&shown.rows),
         bytes: shown.memory_size() as u64,
+        object: None,
         body: ChunkBody::Sorted(sorted.clone()),
     };
     match chunk.stage {
@@ -238,6 +239,7 @@ async fn snapshot(
             let path = Path::from(format!("data/{name}.parquet"));
             let size = bytes.len() as u64;
             store.put(&path, bytes.into()).await.unwrap();
+            snapshot.object = Some(path.clone());
             snapshot.body = ChunkBody::Parquet { path, size };
         }
     }

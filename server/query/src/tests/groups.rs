@@ -25,6 +25,7 @@ fn chunk(template: u64, key: u8, first: i64, length: i64) -> ChunkSnapshot {
         unique_keys: true,
         tag_ranges: Vec::new(),
         bytes: 0,
+        object: None,
         body: ChunkBody::Sorted(StampedRows { rows, stamps: Stamps::One(super::double::stamp(1)) }),
     }
 }

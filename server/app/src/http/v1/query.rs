@@ -42,7 +42,9 @@ async fn try_query(app: &App, parts: &Parts, body: Body) -> Result<Response, Fai
     let text = parameters.get("q").ok_or_else(|| Failure::invalid("missing required parameter \"q\""))?;
     let statements = parse(text).map_err(|error| Failure::invalid(format!("error parsing query: {error}")))?;
     if statements.len() > STATEMENTS {
-        return Err(Failure::invalid(format!("error parsing query: more than {STATEMENTS} statements: send them in parts")));
+        return Err(Failure::invalid(format!(
+            "error parsing query: more than {STATEMENTS} statements: send them in parts"
+        )));
     }
     let results = run(&*backend, &statements, &parts.method).await?;
     if parameters.flag("async", false)? {
@@ -67,7 +69,11 @@ fn form(parameters: &Parameters, headers: &HeaderMap) -> Result<Form, Failure> {
 
 /// Runs the statements in order; after one has failed, the others are not run. What may succeed later fails the whole
 /// request, so that the client tries again.
-async fn run(backend: &dyn Backend, statements: &[Statement], method: &Method) -> Result<Vec<StatementResult>, Failure> {
+async fn run(
+    backend: &dyn Backend,
+    statements: &[Statement],
+    method: &Method,
+) -> Result<Vec<StatementResult>, Failure> {
     let mut results = Vec::with_capacity(statements.len());
     let mut failed = false;
     for (statement_id, statement) in statements.iter().enumerate() {
@@ -99,7 +105,8 @@ async fn execute(backend: &dyn Backend, statement: &Statement, method: &Method) 
             }
             if *with {
                 messages.push(warning(
-                    "the options after WITH are not enforced in this version: rows are kept until they are deleted".to_owned(),
+                    "the options after WITH are not enforced in this version: rows are kept until they are deleted"
+                        .to_owned(),
                 ));
             }
             Ok(StatementResult { messages, ..Default::default() })

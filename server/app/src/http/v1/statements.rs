@@ -46,7 +46,9 @@ fn statement(words: &[(Token, usize)], end: usize) -> Result<Statement, ParseErr
         ("CREATE", "DATABASE") => create_database(words, end),
         ("SHOW", "DATABASES") if words.len() == 2 => Ok(Statement::ShowDatabases),
         ("SHOW", "DATABASES") => Err(expected(words, 2, ";, EOF", end)),
-        ("", _) => Err(expected(words, 0, "SELECT, DELETE, SHOW, CREATE, DROP, EXPLAIN, GRANT, REVOKE, ALTER, SET, KILL", end)),
+        ("", _) => {
+            Err(expected(words, 0, "SELECT, DELETE, SHOW, CREATE, DROP, EXPLAIN, GRANT, REVOKE, ALTER, SET, KILL", end))
+        }
         (first, second) => Ok(Statement::Other(format!("{first} {second}").trim_end().to_owned())),
     }
 }
@@ -74,7 +76,8 @@ fn expected(words: &[(Token, usize)], i: usize, what: &str, end: usize) -> Parse
 
 /// A name as InfluxDB prints it: quoted only where it must be.
 fn quote_identifier(name: &str) -> String {
-    let plain = name.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || i > 0 && c.is_ascii_digit());
+    let plain =
+        name.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || i > 0 && c.is_ascii_digit());
     if plain && !name.is_empty() {
         name.to_owned()
     } else {
@@ -125,7 +128,8 @@ mod tests {
 
     #[test]
     fn names_are_printed_with_quotes_where_needed() {
-        for (name, printed) in [("telegraf", "telegraf"), ("a b", "\"a b\""), ("1a", "\"1a\""), ("a\"b", "\"a\\\"b\"")] {
+        for (name, printed) in [("telegraf", "telegraf"), ("a b", "\"a b\""), ("1a", "\"1a\""), ("a\"b", "\"a\\\"b\"")]
+        {
             assert_eq!(create(name, false).normalised(), format!("CREATE DATABASE {printed}"));
         }
     }

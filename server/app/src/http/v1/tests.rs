@@ -127,7 +127,10 @@ async fn telegraf_finds_the_phrase_that_makes_it_create_the_database() {
 async fn query_answers_what_clients_send_first() {
     let server = Server::new();
     let none = server.get("/query?q=SHOW+DATABASES").await;
-    assert_eq!(none.body, "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"databases\",\"columns\":[\"name\"]}]}]}\n");
+    assert_eq!(
+        none.body,
+        "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"databases\",\"columns\":[\"name\"]}]}]}\n"
+    );
     let form = Request::post("/query").header("content-type", "application/x-www-form-urlencoded");
     let created = server.send(form.body("q=CREATE+DATABASE+%22telegraf%22".into()).unwrap()).await;
     assert_eq!((created.status, created.body.as_str()), (200, "{\"results\":[{\"statement_id\":0}]}\n"));
@@ -141,7 +144,10 @@ async fn query_answers_what_clients_send_first() {
          \"series\":[{\"name\":\"databases\",\"columns\":[\"name\"],\"values\":[[\"telegraf\"],[\"a b\"]]}]}]}\n"
     );
     let csv = server.get_with("/query?q=SHOW+DATABASES", "accept", "application/csv").await;
-    assert_eq!((csv.header("content-type"), csv.body.as_str()), ("text/csv", "name,tags,name\ndatabases,,telegraf\ndatabases,,a b\n"));
+    assert_eq!(
+        (csv.header("content-type"), csv.body.as_str()),
+        ("text/csv", "name,tags,name\ndatabases,,telegraf\ndatabases,,a b\n")
+    );
     assert_eq!(server.get("/query?q=SHOW+DATABASES&async=true").await.status, 204);
 }
 
@@ -149,7 +155,10 @@ async fn query_answers_what_clients_send_first() {
 async fn query_refuses_in_the_way_of_influxdb() {
     let server = Server::new();
     let missing = server.get("/query?db=x").await;
-    assert_eq!((missing.status, missing.body.as_str()), (400, "{\"error\":\"missing required parameter \\\"q\\\"\"}\n"));
+    assert_eq!(
+        (missing.status, missing.body.as_str()),
+        (400, "{\"error\":\"missing required parameter \\\"q\\\"\"}\n")
+    );
     let wrong = server.get("/query?q=CREATE+DATABASE").await;
     assert_eq!(wrong.status, 400);
     assert_eq!(wrong.body, "{\"error\":\"error parsing query: found EOF, expected identifier at line 1, char 16\"}\n");

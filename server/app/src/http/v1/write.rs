@@ -48,7 +48,9 @@ fn target(app: &App, parameters: &Parameters) -> Result<Target, Failure> {
         .ok_or_else(|| Failure::invalid(format!("invalid precision {given:?} (use n, u, ms, s, m or h)")))?;
     match parameters.get("consistency").unwrap_or("").to_ascii_lowercase().as_str() {
         "" | "any" | "one" | "quorum" | "all" => {}
-        other => return Err(Failure::invalid(format!("invalid consistency level {other:?} (use any, one, quorum or all)"))),
+        other => {
+            return Err(Failure::invalid(format!("invalid consistency level {other:?} (use any, one, quorum or all)")));
+        }
     }
     Ok(Target { database, precision, flavour: Flavour::V1, accept_partial: !app.refuse_partial_writes })
 }

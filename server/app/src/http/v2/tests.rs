@@ -6,7 +6,12 @@ const GOOD: &str = "cpu,host=a usage=1 1\n";
 #[tokio::test]
 async fn a_good_write_and_an_empty_one_are_204() {
     let server = Server::new();
-    for (query, body) in [("bucket=b&org=any", GOOD), ("bucket=b/autogen&precision=s", GOOD), ("bucket=b%2FWeek", GOOD), ("bucket=b", "")] {
+    for (query, body) in [
+        ("bucket=b&org=any", GOOD),
+        ("bucket=b/autogen&precision=s", GOOD),
+        ("bucket=b%2FWeek", GOOD),
+        ("bucket=b", ""),
+    ] {
         let answer = server.post(&format!("/api/v2/write?{query}"), body).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{query}");
     }
@@ -39,7 +44,10 @@ async fn good_lines_are_kept_with_422_and_nothing_but_bad_ones_is_400() {
         r#"{"code":"unprocessable entity","message":"failure writing points to database: partial write: unable to parse 'mem': missing fields dropped=0"}"#
     );
     let all = server.post("/api/v2/write?bucket=b", "mem\n").await;
-    assert_eq!((all.status, all.body.as_str()), (400, r#"{"code":"invalid","message":"unable to parse 'mem': missing fields"}"#));
+    assert_eq!(
+        (all.status, all.body.as_str()),
+        (400, r#"{"code":"invalid","message":"unable to parse 'mem': missing fields"}"#)
+    );
 }
 
 #[tokio::test]

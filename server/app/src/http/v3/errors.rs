@@ -25,11 +25,7 @@ struct BadLine<'a> {
 
 impl<'a> From<&'a Rejected> for BadLine<'a> {
     fn from(rejected: &'a Rejected) -> Self {
-        Self {
-            original_line: &rejected.text,
-            line_number: rejected.line_number,
-            error_message: rejected.message(),
-        }
+        Self { original_line: &rejected.text, line_number: rejected.line_number, error_message: rejected.message() }
     }
 }
 

@@ -85,7 +85,8 @@ async fn respond(app: &Arc<App>, ask: Result<Ask, Failure>, headers: &HeaderMap)
         let ask = ask?;
         let format = format_of(ask.format.as_deref(), headers)?;
         let database = DatabaseName::new(&ask.db)?;
-        let params = Params::new(ask.params.unwrap_or_default()).map_err(|error| Failure::invalid(error.to_string()))?;
+        let params =
+            Params::new(ask.params.unwrap_or_default()).map_err(|error| Failure::invalid(error.to_string()))?;
         let backend = app.backend()?;
         let running = backend.query(&database, &ask.q, &params);
         let result = within(app.query_time, running).await??;
@@ -152,12 +153,17 @@ where
     let late = futures::stream::once(over).map(|()| Err(std::io::Error::other("the query took too long")));
     // The flag ends the stream once either side has: the deadline must not keep a finished answer open.
     let ended = stream.map(Some).chain(futures::stream::iter([None]));
-    futures::stream::select(ended, late.map(Some)).take_while(|item| futures::future::ready(item.is_some())).filter_map(futures::future::ready)
+    futures::stream::select(ended, late.map(Some))
+        .take_while(|item| futures::future::ready(item.is_some()))
+        .filter_map(futures::future::ready)
 }
 
 async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Result<T, Failure> {
     tokio::time::timeout(time, work).await.map_err(|_| {
         let time = ochre_types::size::format_duration(time);
-        Failure::new(Kind::Timeout, format!("the query ran for more than {time}: narrow it by time, or raise --max-query-time"))
+        Failure::new(
+            Kind::Timeout,
+            format!("the query ran for more than {time}: narrow it by time, or raise --max-query-time"),
+        )
     })
 }

@@ -42,10 +42,14 @@ async fn bad_lines_are_listed_with_their_numbers() {
 
 #[tokio::test]
 async fn a_line_over_a_limit_is_422() {
-    let server = Server::with(|config| config.limits.columns = 2);
+    let server = Server::with(|config| config.limits.columns = 1);
     let answer = server.post("/api/v3/write_lp?db=x", "cpu usage=1 1\ncpu other=1 1\n").await;
     assert_eq!(answer.status, 422, "{}", answer.body);
-    assert!(answer.body.starts_with(r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"cpu other=1 1""#));
+    assert!(
+        answer.body.starts_with(
+            r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"cpu other=1 1""#
+        )
+    );
 }
 
 #[tokio::test]
@@ -53,7 +57,11 @@ async fn parameters_and_emptiness_are_checked() {
     let server = Server::new();
     for (query, body, error) in [
         ("", GOOD, "the parameter db is missing: name the database, such as ?db=mine"),
-        ("?db=x&precision=h", GOOD, "the parameter precision is \"h\": write auto, second, millisecond, microsecond or nanosecond"),
+        (
+            "?db=x&precision=h",
+            GOOD,
+            "the parameter precision is \"h\": write auto, second, millisecond, microsecond or nanosecond",
+        ),
         ("?db=x&accept_partial=perhaps", GOOD, "the parameter accept_partial is \"perhaps\": write true or false"),
         ("?db=x", "", "the write has no lines: send at least one line of line protocol"),
         ("?db=x", "# nothing\n", "the write has no lines: send at least one line of line protocol"),
@@ -87,7 +95,10 @@ async fn queries_reach_the_database_in_every_form() {
     let server = Server::new();
     server.get("/api/v3/query_sql?db=x&q=SELECT+1").await;
     server.post("/api/v3/query_sql", r#"{"db":"y","q":"SELECT 2","params":{"a":1}}"#).await;
-    assert_eq!(*server.double.queries.lock(), [("x".to_owned(), "SELECT 1".to_owned()), ("y".to_owned(), "SELECT 2".to_owned())]);
+    assert_eq!(
+        *server.double.queries.lock(),
+        [("x".to_owned(), "SELECT 1".to_owned()), ("y".to_owned(), "SELECT 2".to_owned())]
+    );
     for (query, part) in [
         ("q=SELECT+1", "the parameter db is missing"),
         ("db=x", "the parameter q is missing"),
