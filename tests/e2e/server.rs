@@ -159,7 +159,7 @@ impl Server {
 
     /// Sends a request.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap_or_else(|error| panic!("{error:?}\n{}", self.logs()));
+        let response = request.send().await.unwrap_or_else(|error| panic!("{error:?}\n{}\n{}", self.state(), self.logs()));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.expect("the answer has an end").to_vec();
         Answer { status, headers, body }
@@ -191,6 +191,12 @@ impl Server {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What the system says of its process, where it says so in files.
+    fn state(&self) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        status.lines().find(|line| line.starts_with("State:")).unwrap_or("State: unknown").to_owned()
     }
 
     /// Sends it a signal.

@@ -1,7 +1,8 @@
 //! Answers as bytes: JSON, JSON lines, CSV, a table for people, Parquet, Arrow.
 //!
 //! Tags come as plain text (not as dictionaries). Times in JSON and CSV are `2025-01-01T00:00:00`: UTC, without a zone,
-//! and with as many digits of a second as are not zero in groups of three. JSON leaves out nulls.
+//! and with as many digits of a second as are not zero in groups of three. JSON leaves out nulls,
+//! and has `null` where a number is not finite.
 
 mod encoder;
 

@@ -14,11 +14,11 @@ use crate::error::QueryError;
 /// The longest statement, in bytes.
 pub(crate) const MAX_SQL_BYTES: usize = 1 << 20;
 /// The most operators that one expression may nest.
-pub(crate) const MAX_OPERATORS: usize = 1_000;
+pub(crate) const MAX_OPERATORS: usize = 100_000;
 /// The deepest nesting of parentheses, brackets and the like.
 pub(crate) const MAX_NESTING: usize = 64;
 /// The most tables, and the most set operations, that a statement may name. A join or a union is a level of the plan.
-pub(crate) const MAX_RELATIONS: usize = 200;
+pub(crate) const MAX_RELATIONS: usize = 20_000;
 
 /// The tokens of a statement that is safe to parse.
 pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, QueryError> {

@@ -303,14 +303,14 @@ impl Buffer {
         })
     }
 
-    /// What will be in committed Parquet once the chunk `id` is.
-    pub fn low_water_without(&self, id: ChunkId) -> LowWater {
+    /// What will be in committed Parquet once the chunk `id` is; without one, what is there now.
+    pub fn low_water_without(&self, id: Option<ChunkId>) -> LowWater {
         let state = self.state.lock();
         let first = state
             .tables
             .values()
             .flat_map(|table| table.partitions.values())
-            .filter_map(|partition| partition.first_unpersisted(Some(id)))
+            .filter_map(|partition| partition.first_unpersisted(id))
             .min();
         let sequence = first.map_or(state.applied_through, |first| Sequence(first.0 - 1));
         let mut batches: BTreeMap<Incarnation, IntervalSet> = BTreeMap::new();
@@ -336,6 +336,11 @@ impl Buffer {
             partition.install_persisted(meta, path, keep_resident);
         }
         state.forget_through(low_water.sequence);
+    }
+
+    /// Forgets what a mark covers that was committed without a chunk.
+    pub fn forget_covered(&self, low_water: &LowWater) {
+        self.state.lock().forget_through(low_water.sequence);
     }
 
     /// Gives up copies in memory of persisted chunks, oldest first, until `enough` says so. Returns how many.

@@ -122,6 +122,9 @@ impl Lifecycle {
         self.freeze_closed().await?;
         self.persist_due(&rules, demand).await?;
         while self.memory.pressure() >= Pressure::Soft && self.relieve().await? {}
+        if let Some(mark) = self.persister.commit_mark(&self.buffer, &self.catalog).await? {
+            (self.on_low_water)(mark);
+        }
         Ok(())
     }
 

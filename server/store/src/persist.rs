@@ -8,7 +8,7 @@ use ochre_env::Env;
 use ochre_env::planted::{self, Planted};
 use ochre_types::{DatabaseName, LogId, Sequence};
 
-use crate::buffer::{Buffer, LowWater};
+use crate::buffer::{Buffer, LowWater, Unpersisted};
 use crate::catalog::{
     self, Catalog, ChunkId, ChunkMeta, ColumnStats, CommitError, Edit, LogRange, SliceId, SortedBy, TemplateId,
 };
@@ -39,6 +39,9 @@ pub enum PersistError {
         /// The cause.
         source: CommitError,
     },
+    /// The catalog did not take the low-water mark.
+    #[error("committing the low-water mark to the catalog: {0}")]
+    Mark(CommitError),
 }
 
 /// Persists the chunks of one database.
@@ -68,11 +71,28 @@ impl Persister {
         let size = encoded.bytes.len() as u64;
         let stats = self.put(&path, encoded).await?;
         let meta = Arc::new(self.meta(&job, object, size, stats));
-        let low_water = buffer.low_water_without(job.chunk.id);
+        let low_water = buffer.low_water_without(Some(job.chunk.id));
         let edits = self.edits(&job, meta.clone(), &low_water);
         catalog.commit(edits).await.map_err(|source| PersistError::Commit { chunk: job.chunk.id, source })?;
         buffer.install_persisted(&job.table, &job.partition, meta, path, &low_water);
         Ok(low_water.sequence)
+    }
+
+    /// Commits the low-water mark by itself, if everything is in chunks and the catalog does not say so yet: as after
+    /// a replay of frames whose rows were persisted before. Returns the mark if it moved.
+    pub async fn commit_mark(&self, buffer: &Buffer, catalog: &Catalog) -> Result<Option<Sequence>, PersistError> {
+        if buffer.unpersisted() != Unpersisted::default() {
+            return Ok(None);
+        }
+        let low_water = buffer.low_water_without(None);
+        let state = catalog.state();
+        let known = state.low_water.filter(|mark| mark.log == self.log).map_or(Sequence::ZERO, |mark| mark.sequence);
+        if low_water.sequence <= known {
+            return Ok(None);
+        }
+        catalog.commit(self.mark_edits(&low_water)).await.map_err(PersistError::Mark)?;
+        buffer.forget_covered(&low_water);
+        Ok(Some(low_water.sequence))
     }
 
     /// Creates the object. The name holds the incarnation and is used for one body only (every try describes the table
@@ -109,10 +129,6 @@ impl Persister {
 
     fn edits(&self, job: &PersistJob, meta: Arc<ChunkMeta>, low_water: &LowWater) -> Vec<Edit> {
         let table = || job.table.clone();
-        let sequence =
-            if planted::is(Planted::LowWaterTooHigh) { low_water.sequence.next() } else { low_water.sequence };
-        let received =
-            low_water.batches.iter().map(|(origin, batches)| ((*origin, SliceId::default()), batches.clone()));
         let mut edits = vec![
             Edit::CreateTable { table: table() },
             Edit::AddColumns {
@@ -125,8 +141,15 @@ impl Persister {
             edits.push(Edit::AddTemplate { id: TemplateId(template.id()), text: template.to_string().into() });
         }
         edits.push(Edit::AddChunks { chunks: vec![meta] });
-        edits.push(Edit::SetLowWater(catalog::LowWater { log: self.log, sequence }));
-        edits.push(Edit::AddReceived { received: received.collect() });
+        edits.extend(self.mark_edits(low_water));
         edits
+    }
+
+    fn mark_edits(&self, low_water: &LowWater) -> Vec<Edit> {
+        let mark = low_water.sequence;
+        let sequence = if planted::is(Planted::LowWaterTooHigh) { mark.next() } else { mark };
+        let received = low_water.batches.iter();
+        let received = received.map(|(origin, batches)| ((*origin, SliceId::default()), batches.clone())).collect();
+        vec![Edit::SetLowWater(catalog::LowWater { log: self.log, sequence }), Edit::AddReceived { received }]
     }
 }

@@ -157,8 +157,9 @@ impl ExecutionPlan for TableExec {
         }
     }
 
+    /// A limit that went below partitions which are joined here would be one for each of them.
     fn supports_limit_pushdown(&self) -> bool {
-        true
+        !self.joins_partitions()
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {

@@ -39,7 +39,7 @@ const NONE: &str = "SELECT host, time FROM cpu WHERE host = 'z'";
 #[tokio::test]
 async fn json_has_an_object_a_row_without_nulls() {
     let text = encode(Format::Json, ALL).await;
-    let expected = r#"[{"host":"a","time":"2025-01-01T00:00:00","usage":1.0,"hits":-3,"note":"say \"hi\", you"},{"time":"2025-01-01T00:00:00.000000001"},{"host":"c","time":"2025-01-01T00:00:00.000000002","usage":1e300},{"host":"b","time":"2025-01-01T00:00:01.500","ok":true}]"#;
+    let expected = r#"[{"host":"a","time":"2025-01-01T00:00:00","usage":1.0,"hits":-3,"note":"say \"hi\", you"},{"time":"2025-01-01T00:00:00.000000001","usage":null},{"host":"c","time":"2025-01-01T00:00:00.000000002","usage":1.0e300},{"host":"b","time":"2025-01-01T00:00:01.500","ok":true}]"#;
     assert_eq!(text, expected);
     assert_eq!(encode(Format::Json, NONE).await, "[]");
 }

@@ -212,3 +212,23 @@ async fn memory_is_bounded() {
     let error = ask(&small, &source, "SELECT * FROM cpu").await.unwrap_err();
     assert_eq!(error.kind(), QueryErrorKind::ResourcesExhausted, "{error}");
 }
+
+#[tokio::test]
+async fn bisect() {
+    let n: usize = std::env::var("N").unwrap().parse().unwrap();
+    let (engine, source) = double().await;
+    let sql = match std::env::var("KIND").unwrap().as_str() {
+        "sum" => format!("SELECT 1{}", " + 1".repeat(n)),
+        "col" => format!("SELECT hits{} FROM cpu", " + hits".repeat(n)),
+        "or" => format!("SELECT count(*) FROM cpu WHERE hits = 0{}", (0..n).map(|x| format!(" OR usage = {x}")).collect::<String>()),
+        "mix" => format!("SELECT count(*) FROM cpu WHERE hits{} > 3", (0..n).map(|x| format!(" + CAST(usage * {x} AS BIGINT)")).collect::<String>()),
+        "host" => format!("SELECT count(*) FROM cpu WHERE host = 'a'{}", (0..n).map(|x| format!(" OR host = 'h{x}' AND hits = {x}")).collect::<String>()),
+        "cast" => format!("SELECT hits{} FROM cpu", "::bigint::double".repeat(n)),
+        "union" => format!("SELECT hits FROM cpu{}", " UNION ALL SELECT hits FROM cpu".repeat(n)),
+        "join" => format!("SELECT count(*) FROM cpu t{}", (0..n).map(|x| format!(" JOIN cpu t{x} ON t.time = t{x}.time")).collect::<String>()),
+        "except" => format!("SELECT hits FROM cpu{}", " EXCEPT SELECT hits FROM cpu".repeat(n)),
+        other => panic!("{other}"),
+    };
+    let answer = ask(&engine, &source, &sql).await;
+    println!("{}", answer.map_or_else(|e| e.to_string().chars().take(200).collect::<String>(), |a| a[0].clone()));
+}

@@ -60,7 +60,7 @@ fn freeze_all(buffer: &Buffer) {
 /// Persists the oldest frozen chunk without an object store; returns the mark that goes into the catalog.
 fn persist_next(buffer: &Buffer) -> LowWater {
     let job = buffer.next_to_persist(|_| true).unwrap();
-    let mark = buffer.low_water_without(job.chunk.id);
+    let mark = buffer.low_water_without(Some(job.chunk.id));
     let (first, last) = job.chunk.coverage.log.unwrap();
     let meta = ChunkMeta {
         id: job.chunk.id,
