@@ -112,7 +112,8 @@ async fn log_flip(copy: &Home, captured: &Captured, what: &str, name: &FilePath,
 /// The objects whose path ends so.
 async fn objects(home: &Home, end: &str) -> Vec<Path> {
     let all: Vec<_> = home.objects.list(None).try_collect().await.unwrap();
-    let mut paths: Vec<Path> = all.into_iter().map(|meta| meta.location).filter(|path| path.as_ref().ends_with(end)).collect();
+    let mut paths: Vec<Path> =
+        all.into_iter().map(|meta| meta.location).filter(|path| path.as_ref().ends_with(end)).collect();
     paths.sort();
     assert!(!paths.is_empty());
     paths

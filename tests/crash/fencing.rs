@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -74,14 +74,14 @@ impl Pair {
         found
     }
 
-    /// Waits for the first server's own end, which must be soon and say why.
-    fn first_ends(&mut self) {
-        let begun = now();
+    /// Waits for the first server's own end, which must be soon after `let_go` and say why.
+    fn first_ends(&mut self, let_go: Instant) {
         let status = self.first.wait();
-        let (took, log) = (begun.elapsed(), self.first.logs());
+        let (took, log) = (let_go.elapsed(), self.first.logs());
         assert_eq!(status.code(), Some(1), "{log}");
         assert!(took < ENDS_WITHIN, "it took {took:?}\n{log}");
-        let why = log.lines().find(|line| line.contains("stopping:")).unwrap_or_else(|| panic!("it does not say why: {log}"));
+        let why =
+            log.lines().find(|line| line.contains("stopping:")).unwrap_or_else(|| panic!("it does not say why: {log}"));
         assert!(why.contains("ERROR") && why.contains("fenced by epoch 2") && why.contains("epoch 1"), "{why}");
         println!("the first server ended {took:?} after it was let go on: {why}");
     }
@@ -130,6 +130,7 @@ async fn a_replaced_server_acknowledges_nothing_after_a_long_pause() {
     let second = pair.successor();
     tokio::time::sleep(LONG).await;
     let before = pair.everything();
+    let let_go = now();
     pair.first.signal(Signal::CONT);
     for row in 0..5 {
         let acknowledged = write(&pair.first, 10_000 + row).await;
@@ -138,7 +139,7 @@ async fn a_replaced_server_acknowledges_nothing_after_a_long_pause() {
             break;
         }
     }
-    pair.first_ends();
+    pair.first_ends(let_go);
     let only = pair.in_log_only();
     assert_eq!(only["rows"], IN_LOG_ONLY, "{only}");
     assert_eq!(only["batches"], 1, "{only}");
@@ -150,12 +151,12 @@ async fn a_replaced_server_stops_within_seconds_after_a_short_pause() {
     let mut pair = Pair::stopped().await;
     let second = pair.successor();
     let before = pair.everything();
+    let let_go = now();
     pair.first.signal(Signal::CONT);
     // It may still believe that the prefix is its own, for as long as one look is good for.
     let (mut acknowledged, mut unknown) = (0, 0);
-    let begun = now();
     for row in 0.. {
-        assert!(begun.elapsed() < ENDS_WITHIN, "it goes on acknowledging");
+        assert!(let_go.elapsed() < ENDS_WITHIN, "it goes on acknowledging");
         match write(&pair.first, 10_000 + row).await {
             Some(true) => acknowledged += 1,
             Some(false) | None => {
@@ -165,10 +166,13 @@ async fn a_replaced_server_stops_within_seconds_after_a_short_pause() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    pair.first_ends();
+    pair.first_ends(let_go);
     let rows = pair.in_log_only()["rows"].as_u64().unwrap() as usize;
     let exactly = IN_LOG_ONLY + acknowledged;
     println!("{acknowledged} rows were acknowledged before the server noticed");
-    assert!((exactly..=exactly + unknown).contains(&rows), "{rows} rows are only in the log, and {exactly} were acknowledged");
+    assert!(
+        (exactly..=exactly + unknown).contains(&rows),
+        "{rows} rows are only in the log, and {exactly} were acknowledged"
+    );
     second_has_the_prefix_alone(&pair, second, &before).await;
 }

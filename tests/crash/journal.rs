@@ -49,7 +49,9 @@ pub fn lines((writer, batch): Name, rows: u64) -> String {
         // Unique in (writer, time).
         let nanos = ((row % 3) * DAY + 1_740_787_200) * 1_000_000_000 + batch * 1_000 + row;
         let value = value((writer, batch), row);
-        text.push_str(&format!("{table},writer=w{writer} writer_id={writer}i,batch={batch}i,row={row}i,value={value}i {nanos}\n"));
+        text.push_str(&format!(
+            "{table},writer=w{writer} writer_id={writer}i,batch={batch}i,row={row}i,value={value}i {nanos}\n"
+        ));
     }
     text
 }
@@ -170,10 +172,8 @@ mod tests {
     #[test]
     fn rows_have_keys_of_their_own() {
         let all = [lines((0, 0), 40), lines((0, 1), 40), lines((1, 0), 40)].concat();
-        let keys: std::collections::BTreeSet<(&str, &str)> = all
-            .lines()
-            .map(|line| (line.split(' ').next().unwrap(), line.rsplit(' ').next().unwrap()))
-            .collect();
+        let keys: std::collections::BTreeSet<(&str, &str)> =
+            all.lines().map(|line| (line.split(' ').next().unwrap(), line.rsplit(' ').next().unwrap())).collect();
         assert_eq!(keys.len(), 120);
     }
 }

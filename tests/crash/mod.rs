@@ -8,8 +8,8 @@
 //!   damage.rs     a flipped byte in log, catalog and Parquet
 //! ```
 //!
-//! `OCHRE_TEST_TIER` decides how many kills: `quick` 3, `ci` 30, `full` 500; `OCHRE_CRASH_SEED` repeats a run's
-//! random choices (not its timing).
+//! `OCHRE_CRASH_KILLS` says how many kills; else `OCHRE_TEST_TIER` decides: `quick` 3, `ci` 30, `full` 500.
+//! `OCHRE_CRASH_SEED` repeats a run's random choices (not its timing).
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test, in the real world")]
 
@@ -23,7 +23,7 @@ mod torn_tail;
 mod writers;
 
 /// How much a tier of the tests gets.
-fn by_tier(quick: usize, ci: usize, full: usize) -> usize {
+fn by_tier(quick: u64, ci: u64, full: u64) -> u64 {
     match std::env::var("OCHRE_TEST_TIER").as_deref() {
         Ok("quick") => quick,
         Ok("full") => full,

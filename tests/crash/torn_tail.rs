@@ -38,7 +38,11 @@ async fn a_log_cut_off_within_its_last_frame_opens_with_all_before_it() {
         std::fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(cut).unwrap();
         let running = copy.open().await.unwrap_or_else(|error| panic!("cut at {cut}: {error}"));
         let log = captured.take();
-        assert_eq!(running.pairs().await.unwrap(), if cut == end { &*whole } else { &*before }, "cut at {cut} of {end}");
+        assert_eq!(
+            running.pairs().await.unwrap(),
+            if cut == end { &*whole } else { &*before },
+            "cut at {cut} of {end}"
+        );
         let torn = cut != begin && cut != end;
         assert_eq!(log.contains("unfinished write"), torn, "cut at {cut} of {begin}..{end}: {log}");
         assert!(!log.contains("ERROR"), "a torn tail is nobody's fault: cut at {cut}: {log}");

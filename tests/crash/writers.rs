@@ -40,7 +40,8 @@ impl Writers {
         for (writer, next) in self.next.iter().enumerate() {
             let (client, url, journal, stop) = (client.clone(), url.to_owned(), self.journal.clone(), stop.clone());
             let (random, next) = (Random::new(random.next()), *next);
-            writers.spawn(async move { (writer, write(client, url, writer as u64, next, random, &journal, &stop).await) });
+            writers
+                .spawn(async move { (writer, write(client, url, writer as u64, next, random, &journal, &stop).await) });
         }
         let reader = tokio::spawn(read(client, url.to_owned(), self.seen.clone(), stop.clone()));
         until.await;

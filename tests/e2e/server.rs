@@ -159,7 +159,8 @@ impl Server {
 
     /// Sends a request.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap_or_else(|error| panic!("{error:?}\n{}\n{}", self.state(), self.logs()));
+        let response =
+            request.send().await.unwrap_or_else(|error| panic!("{error:?}\n{}\n{}", self.state(), self.logs()));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.expect("the answer has an end").to_vec();
         Answer { status, headers, body }

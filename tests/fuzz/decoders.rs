@@ -11,8 +11,33 @@ fn line_protocol() {
         text.lines().take(20).collect::<Vec<_>>().join("\n").into_bytes()
     });
     let words = &[
-        "\\", "\"", ",", "=", " ", "\n", "\r\n", "#", "\\,", "\\ ", "\\=", "i", "u", "t", "true", "1e400", "-", "NaN", "inf",
-        "9223372036854775807i", "18446744073709551616u", " 9223372036854775807", "time=", "\0", "é", "\u{feff}", "_stamp=1",
+        "\\",
+        "\"",
+        ",",
+        "=",
+        " ",
+        "\n",
+        "\r\n",
+        "#",
+        "\\,",
+        "\\ ",
+        "\\=",
+        "i",
+        "u",
+        "t",
+        "true",
+        "1e400",
+        "-",
+        "NaN",
+        "inf",
+        "9223372036854775807i",
+        "18446744073709551616u",
+        " 9223372036854775807",
+        "time=",
+        "\0",
+        "é",
+        "\u{feff}",
+        "_stamp=1",
     ];
     let campaign = Campaign { target: "line_protocol", millis: 3_000, seeds: seeds.to_vec(), words };
     campaign.run(ochre_ingest::line_protocol::fuzz);

@@ -32,9 +32,14 @@ async fn home_with_rows() -> (Home, Running) {
 /// Asks and reads a bounded part of the answer: whatever is answered is fine, as long as something is.
 async fn ask(running: &Running, sql: &str) -> Result<usize, String> {
     let reading = async {
-        let answer = running.node.query(&database(), sql, &Params::default()).await.map_err(|error| error.to_string())?;
-        let batches: Vec<_> =
-            answer.stream.take(MOST_BATCHES).try_collect().await.map_err(|error: ochre_query::QueryError| error.to_string())?;
+        let answer =
+            running.node.query(&database(), sql, &Params::default()).await.map_err(|error| error.to_string())?;
+        let batches: Vec<_> = answer
+            .stream
+            .take(MOST_BATCHES)
+            .try_collect()
+            .await
+            .map_err(|error: ochre_query::QueryError| error.to_string())?;
         Ok(batches.iter().map(arrow_array::RecordBatch::num_rows).sum())
     };
     tokio::time::timeout(LONGEST_QUERY, reading).await.unwrap_or_else(|_| Err("it took too long".to_owned()))
@@ -65,11 +70,61 @@ fn golden_queries() -> Vec<Vec<u8>> {
 }
 
 const SQL_WORDS: &[&str] = &[
-    " FROM t ", "SELECT ", "(SELECT ", ")", "(", "((((((((", " AND ", " OR ", "NOT ", "- ", "''", "'", "\"", "--", "/*", "*/", ";",
-    "::TEXT", "CAST(value AS BIGINT)", " OVER ()", " OVER (PARTITION BY row ORDER BY time)", " GROUP BY 1", " ORDER BY 1", "LIMIT 1",
-    " UNION ALL ", " JOIN t ON true", "NULL", "TRUE", "1e999", "9223372036854775808", "INTERVAL '1 day'", "INTERVAL '99999999 years'",
-    "value", "time", "row", "batch", "*", "CASE WHEN ", " END", " IN (", "EXISTS ", "$1", "$a", "ARRAY[1]", "[1]", "{a: 1}", "x -> x",
-    "date_bin(INTERVAL '0 seconds', time)", "EXPLAIN ", "INSERT INTO t ", "é", "\0", "count(*)", "sum(value)", "WITH RECURSIVE ",
+    " FROM t ",
+    "SELECT ",
+    "(SELECT ",
+    ")",
+    "(",
+    "((((((((",
+    " AND ",
+    " OR ",
+    "NOT ",
+    "- ",
+    "''",
+    "'",
+    "\"",
+    "--",
+    "/*",
+    "*/",
+    ";",
+    "::TEXT",
+    "CAST(value AS BIGINT)",
+    " OVER ()",
+    " OVER (PARTITION BY row ORDER BY time)",
+    " GROUP BY 1",
+    " ORDER BY 1",
+    "LIMIT 1",
+    " UNION ALL ",
+    " JOIN t ON true",
+    "NULL",
+    "TRUE",
+    "1e999",
+    "9223372036854775808",
+    "INTERVAL '1 day'",
+    "INTERVAL '99999999 years'",
+    "value",
+    "time",
+    "row",
+    "batch",
+    "*",
+    "CASE WHEN ",
+    " END",
+    " IN (",
+    "EXISTS ",
+    "$1",
+    "$a",
+    "ARRAY[1]",
+    "[1]",
+    "{a: 1}",
+    "x -> x",
+    "date_bin(INTERVAL '0 seconds', time)",
+    "EXPLAIN ",
+    "INSERT INTO t ",
+    "é",
+    "\0",
+    "count(*)",
+    "sum(value)",
+    "WITH RECURSIVE ",
 ];
 
 #[test]
@@ -87,7 +142,8 @@ fn sql() {
         match runtime.block_on(ask(&running, &sql)) {
             Ok(_) => answered += 1,
             Err(error) => {
-                assert!(!error.is_empty());
+                // The engine contains a panic; over whole data it is a bug all the same.
+                assert!(!error.contains("it panicked"), "{error}");
                 refused += 1;
             }
         }

@@ -20,10 +20,12 @@ fn gzip_bodies() {
     let dir = dir();
     let server = Start::in_dir(dir.path()).start();
     let client = reqwest::Client::new();
-    let seeds = vec![gzip(b"cpu,host=a v=1 1\n"), gzip(&[b' '; 5_000]), [gzip(b"cpu v=1 "), gzip(b"1\ncpu v=2 2")].concat()];
+    let seeds =
+        vec![gzip(b"cpu,host=a v=1 1\n"), gzip(&[b' '; 5_000]), [gzip(b"cpu v=1 "), gzip(b"1\ncpu v=2 2")].concat()];
     let campaign = Campaign { target: "gzip", millis: 2_000, seeds, words: &["\u{1f}", "cpu v=1"] };
     campaign.run(|bytes| {
-        let request = client.post(server.url("/api/v3/write_lp?db=d")).header("content-encoding", "gzip").body(bytes.to_vec());
+        let request =
+            client.post(server.url("/api/v3/write_lp?db=d")).header("content-encoding", "gzip").body(bytes.to_vec());
         let status = runtime.block_on(async { request.send().await.unwrap().status().as_u16() });
         assert!([204, 400, 413].contains(&status), "answered with {status}: {}", server.logs());
     });

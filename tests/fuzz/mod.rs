@@ -79,12 +79,18 @@ impl Campaign {
             self.attempt(&mut target, &input, seed);
             inputs += 1;
         }
-        println!("{}: {} starting points, {inputs} inputs in {:?}, seed {seed}", self.target, self.seeds.len(), begun.elapsed());
+        println!(
+            "{}: {} starting points, {inputs} inputs in {:?}, seed {seed}",
+            self.target,
+            self.seeds.len(),
+            begun.elapsed()
+        );
     }
 
     fn attempt(&self, target: &mut impl FnMut(&[u8]), input: &[u8], seed: u64) {
         if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
-            let name = format!("found-{:016x}", input.iter().fold(0u64, |sum, byte| sum.wrapping_mul(31) + u64::from(*byte)));
+            let name =
+                format!("found-{:016x}", input.iter().fold(0u64, |sum, byte| sum.wrapping_mul(31) + u64::from(*byte)));
             let path = corpus(self.target).join(name);
             std::fs::create_dir_all(corpus(self.target)).unwrap();
             std::fs::write(&path, input).unwrap();

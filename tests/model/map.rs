@@ -71,7 +71,8 @@ impl Table {
 
     /// Every row that passes, by time and tags.
     pub fn select(&self, passes: impl Fn(&Row) -> bool) -> Vec<Row> {
-        let mut rows: Vec<(Key, Row)> = self.rows.iter().map(|((time, tags), fields)| self.row(*time, tags, fields)).collect();
+        let mut rows: Vec<(Key, Row)> =
+            self.rows.iter().map(|((time, tags), fields)| self.row(*time, tags, fields)).collect();
         rows.retain(|(_, row)| passes(row));
         rows.sort_by(|a, b| a.0.cmp(&b.0));
         rows.into_iter().map(|(_, row)| row).collect()

@@ -138,8 +138,7 @@ impl Client {
         let mut sent: Vec<Sent> = Vec::new();
         for row in first_row..first_row + self.rng.random_range(1..=self.plan.batch_rows as u64) {
             let key = self.key(database);
-            let mut fields: BTreeSet<usize> =
-                (0..FIELDS.len()).filter(|_| self.rng.random_bool(0.5)).collect();
+            let mut fields: BTreeSet<usize> = (0..FIELDS.len()).filter(|_| self.rng.random_bool(0.5)).collect();
             fields.insert(self.rng.random_range(0..FIELDS.len()));
             let good = !self.rng.random_ratio(self.plan.bad_lines, 100);
             text.push_str(&line(&key, &fields, row));
@@ -164,7 +163,9 @@ impl Client {
         let time = if self.plan.extreme_times && rng.random_bool(0.1) {
             extreme[rng.random_range(0..extreme.len())]
         } else {
-            1_699_920_000_000_000_000 + rng.random_range(0..self.plan.days) * DAY + rng.random_range(0..self.plan.instants)
+            1_699_920_000_000_000_000
+                + rng.random_range(0..self.plan.days) * DAY
+                + rng.random_range(0..self.plan.instants)
         };
         Key { database, table: rng.random_range(0..self.plan.tables), tags: vec![Some(host), zone, rack], time }
     }
@@ -191,7 +192,9 @@ fn refused_or_unknown(error: &WriteError) -> Outcome {
         | WriteError::TooManyPartitions { .. }
         | WriteError::UnknownDatabase(_)
         | WriteError::Stopping
-        | WriteError::Log(LogError::Busy { .. } | LogError::Full { .. } | LogError::TooLarge { .. }) => Outcome::Refused,
+        | WriteError::Log(LogError::Busy { .. } | LogError::Full { .. } | LogError::TooLarge { .. }) => {
+            Outcome::Refused
+        }
         _ => Outcome::Unknown,
     }
 }

@@ -134,8 +134,15 @@ impl Journal {
     /// Notes a batch that is about to be sent; its rows are numbered from [`Journal::next_row`].
     pub fn begin(&mut self, home: usize, claim: u64, sent: Vec<Sent>) -> BatchId {
         let (id, begun) = (self.batches.len(), self.tick());
-        let mut batch =
-            Batch { home, claim, begun, ended: None, outcome: Outcome::InFlight, rows: Vec::new(), parts: BTreeSet::new() };
+        let mut batch = Batch {
+            home,
+            claim,
+            begun,
+            ended: None,
+            outcome: Outcome::InFlight,
+            rows: Vec::new(),
+            parts: BTreeSet::new(),
+        };
         for sent in sent {
             let row = self.next_row();
             batch.rows.push(row);
@@ -280,7 +287,8 @@ impl Journal {
                     (None, true) => "lost",
                     (None, false) => "torn",
                 };
-                let what = format!("{cell:?} of row {row}, read from home {}, of {:?}", read.home, self.batches[part.0]);
+                let what =
+                    format!("{cell:?} of row {row}, read from home {}, of {:?}", read.home, self.batches[part.0]);
                 return Err(Violation::new(checker, what));
             }
         }

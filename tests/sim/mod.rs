@@ -64,7 +64,9 @@ fn seeds_hold() {
         summary.happened.iter().for_each(|(what, times)| *happened.entry(what).or_default() += times);
         summary.batches.iter().for_each(|(outcome, times)| *batches.entry(outcome).or_default() += times);
     }
-    println!("{count} seeds from {first} on: {rows} rows acknowledged, {events} events; batches {batches:?}; {happened:?}");
+    println!(
+        "{count} seeds from {first} on: {rows} rows acknowledged, {events} events; batches {batches:?}; {happened:?}"
+    );
 }
 
 #[test]

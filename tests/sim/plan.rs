@@ -55,7 +55,11 @@ impl Plan {
         let freeze_after = Duration::from_millis(rng.random_range(200..4_000));
         let buffer = BufferRules {
             freeze_rows: rng.random_range(2..60),
-            freeze_size: if rng.random_bool(0.2) { ByteSize(rng.random_range(1_000..20_000)) } else { ByteSize::mib(128) },
+            freeze_size: if rng.random_bool(0.2) {
+                ByteSize(rng.random_range(1_000..20_000))
+            } else {
+                ByteSize::mib(128)
+            },
             freeze_after,
             persist_after: freeze_after + millis(rng, 4_000),
         };
@@ -72,12 +76,12 @@ impl Plan {
             given_up: if rng.random_bool(0.3) { rng.random_range(1..30) } else { 0 },
             writers: rng.random_range(1..4),
             readers: rng.random_range(0..2),
-            pause: millis(rng, 1_200) + Duration::from_millis(100),
+            pause: millis(rng, 2_000) + Duration::from_millis(500),
             rules: Rules { buffer, ..Rules::default() },
             checkpoints: Checkpoints { every: rng.random_range(2..30), bytes: 1 << 20 },
             slowest: if rng.random_bool(0.3) { millis(rng, 400) } else { millis(rng, 10) },
-            lives: rng.random_range(2..7),
-            steps: rng.random_range(2..9),
+            lives: rng.random_range(2..6),
+            steps: rng.random_range(2..8),
             homes: if rng.random_bool(0.45) { 2 } else { 1 },
             power_loss: rng.random_bool(0.7),
             full_disk: rng.random_bool(0.2),

@@ -49,7 +49,8 @@ async fn all_rows(node: &Arc<Node>, database: &DatabaseName, table: &str) -> Res
     let rows = or_none(ask(node, database, &format!("SELECT * FROM \"{table}\"")).await)?.unwrap_or_default();
     let after = or_none(ask_number(node, database, &count).await)?.unwrap_or(0);
     if !(before..=after).contains(&(rows.len() as i64)) {
-        let what = format!("{database}.{table}: {} rows, and count(*) was {before} before and {after} after", rows.len());
+        let what =
+            format!("{database}.{table}: {} rows, and count(*) was {before} before and {after} after", rows.len());
         return Err(Violation::new("count", what));
     }
     let chunks = format!("SELECT * FROM system.chunks WHERE \"table\" = '{table}'");
@@ -61,7 +62,9 @@ async fn all_rows(node: &Arc<Node>, database: &DatabaseName, table: &str) -> Res
 fn or_none<T>(answer: Result<T, QueryError>) -> Result<Option<T>, Violation> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(error) if matches!(error.kind(), QueryErrorKind::UnknownDatabase | QueryErrorKind::UnknownTable) => Ok(None),
+        Err(error) if matches!(error.kind(), QueryErrorKind::UnknownDatabase | QueryErrorKind::UnknownTable) => {
+            Ok(None)
+        }
         Err(error) => Err(Violation::new("query", error.to_string())),
     }
 }
@@ -70,15 +73,20 @@ fn check_chunks(chunks: &[Row], rows: usize) -> Result<(), Violation> {
     let mut stages: BTreeMap<&Cell, &Cell> = BTreeMap::new();
     let mut sum = 0;
     for chunk in chunks {
-        let (Some(id), Some(stage), Some(Cell::UInteger(rows))) = (chunk.get("id"), chunk.get("stage"), chunk.get("rows"))
+        let (Some(id), Some(stage), Some(Cell::UInteger(rows))) =
+            (chunk.get("id"), chunk.get("stage"), chunk.get("rows"))
         else {
             return Err(Violation::new("chunks", format!("a chunk lacks columns: {chunk:?}")));
         };
         if let Some(other) = stages.insert(id, stage) {
-            return Err(Violation::new("chunks", format!("chunk {id:?} is there twice: as {other:?} and as {stage:?}")));
+            return Err(Violation::new(
+                "chunks",
+                format!("chunk {id:?} is there twice: as {other:?} and as {stage:?}"),
+            ));
         }
         let is_persisted = *stage == Cell::Text("persisted".to_owned());
-        if is_persisted != chunk.contains_key("object") || (!is_persisted && chunk["in_memory"] != Cell::Boolean(true)) {
+        if is_persisted != chunk.contains_key("object") || (!is_persisted && chunk["in_memory"] != Cell::Boolean(true))
+        {
             return Err(Violation::new("chunks", format!("this stage and this place don't fit: {chunk:?}")));
         }
         sum += rows;

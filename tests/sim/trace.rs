@@ -216,7 +216,10 @@ impl ObjectStore for TracedObjects {
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let trace = self.trace.clone();
-        self.objects.delete_stream(locations).inspect(move |gone| trace.note(format_args!("object delete {gone:?}"))).boxed()
+        self.objects
+            .delete_stream(locations)
+            .inspect(move |gone| trace.note(format_args!("object delete {gone:?}")))
+            .boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

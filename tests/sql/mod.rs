@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The answers were worked out from the data by another engine, over tables that another reader of line protocol had
-//! folded; they are not what this server happened to say. After adding a query, `OCHRE_SQL_COMPLETE=1` writes this
-//! server's answers (from open chunks) into the files: look at each before you keep it.
+//! folded (those about system tables and errors, by reading); they are not what this server happened to say. After
+//! adding a query, `OCHRE_SQL_COMPLETE=1` writes this server's answers (from open chunks) into the files: look at each
+//! before you keep it.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test, in the real world")]
 
@@ -36,6 +37,7 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 /// Answers are compared to the byte: the session has already made every value one line.
+#[allow(clippy::ptr_arg, reason = "the runner wants this signature")]
 fn as_it_is(text: &String) -> String {
     text.clone()
 }
@@ -62,8 +64,7 @@ async fn complete() {
     let mut runner = Runner::new(|| async { Ok(Session::new(&arranged.node, &arranged.database)) });
     runner.with_normalizer(as_it_is);
     for file in files(&folder(), "slt") {
-        let updated =
-            runner.update_test_file(&file, " ", default_validator, as_it_is, strict_column_validator).await;
+        let updated = runner.update_test_file(&file, " ", default_validator, as_it_is, strict_column_validator).await;
         updated.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
     arranged.close().await;

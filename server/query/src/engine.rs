@@ -1,5 +1,6 @@
 //! Runs statements.
 
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -34,6 +35,10 @@ use crate::statement::{self, Parsed};
 
 /// The share of the memory that footers of Parquet objects may take, as a divisor.
 const FOOTER_SHARE: usize = 16;
+
+/// The stack for planning, in bytes; only what is used of it is ever in memory. Planning walks expressions and plans
+/// recursively: [`crate::limits`] bounds how deep they are, and this is more than such a depth needs.
+const PLANNING_STACK: usize = 16 << 20;
 
 /// How queries run on this server.
 #[derive(Debug, Clone)]
@@ -100,7 +105,8 @@ impl Engine {
     ///
     /// A panic of a library, as over a damaged Parquet object, ends the query and nothing else.
     pub async fn query(&self, source: Arc<dyn Source>, sql: &str, params: &Params) -> Result<QueryResult, QueryError> {
-        match AssertUnwindSafe(self.plan(source, sql, params)).catch_unwind().await {
+        let mut planning = Box::pin(AssertUnwindSafe(self.plan(source, sql, params)).catch_unwind());
+        match poll_fn(|context| stacker::grow(PLANNING_STACK, || planning.as_mut().poll(context))).await {
             Ok(answer) => answer,
             Err(panic) => Err(QueryError::panicked(&*panic)),
         }

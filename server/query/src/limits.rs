@@ -1,7 +1,7 @@
 //! Refuses SQL that is too long or too deep, before anything recursive looks at it.
 //!
 //! DataFusion walks expressions recursively, in places on a fixed stack, so an expression that is deep enough would
-//! abort the server. A chain of operators `a + b + c` is as deep as it is long, parentheses or not. Here each token
+//! abort the server. (On top of this, planning gets a large stack: [`crate::engine`].) A chain of operators `a + b + c` is as deep as it is long, parentheses or not. Here each token
 //! that can deepen an expression is counted, per comma-separated item and with all items that enclose it: an upper
 //! bound of the depth that needs no parser.
 
@@ -14,11 +14,11 @@ use crate::error::QueryError;
 /// The longest statement, in bytes.
 pub(crate) const MAX_SQL_BYTES: usize = 1 << 20;
 /// The most operators that one expression may nest.
-pub(crate) const MAX_OPERATORS: usize = 100_000;
+pub(crate) const MAX_OPERATORS: usize = 500;
 /// The deepest nesting of parentheses, brackets and the like.
 pub(crate) const MAX_NESTING: usize = 64;
 /// The most tables, and the most set operations, that a statement may name. A join or a union is a level of the plan.
-pub(crate) const MAX_RELATIONS: usize = 20_000;
+pub(crate) const MAX_RELATIONS: usize = 64;
 
 /// The tokens of a statement that is safe to parse.
 pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, QueryError> {

@@ -113,7 +113,8 @@ impl Visitor for Relations {
     /// Inner queries come first, so that what they name is known.
     fn post_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
         for named in query.with.iter().flat_map(|with| &with.cte_tables) {
-            let weight = self.weight(&*named.query);
+            // One that reads no table is still a part of the plan each time that it is named.
+            let weight = self.weight(&*named.query).max(1);
             let known = self.weights.entry(named.alias.name.to_string().to_lowercase()).or_default();
             *known = weight.max(*known);
         }

@@ -23,7 +23,11 @@ pub struct SimClock {
 
 impl SimClock {
     /// Clocks that begin now. Must be called within a runtime whose time is paused.
-    #[allow(clippy::disallowed_methods, clippy::new_without_default, reason = "tokio's paused time is the simulated one")]
+    #[allow(
+        clippy::disallowed_methods,
+        clippy::new_without_default,
+        reason = "tokio's paused time is the simulated one"
+    )]
     pub fn new() -> Self {
         Self { start: Instant::now(), skew: Arc::default() }
     }
