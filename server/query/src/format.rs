@@ -112,7 +112,9 @@ impl FromStr for Format {
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
         match text {
             "json_lines" | "jsonlines" | "ndjson" => Ok(Self::JsonLines),
-            _ => Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| UnknownFormat(text.to_owned())),
+            _ => {
+                Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| UnknownFormat(text.to_owned()))
+            }
         }
     }
 }

@@ -124,9 +124,9 @@ impl Bounds {
 fn expression(expr: &Expr, layout: &Layout) -> Bounds {
     match expr {
         Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) => chain(expr, *op, layout),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            comparison(left, *op, right, layout).or_else(|| comparison(right, op.swap()?, left, layout)).unwrap_or(Bounds::ALL)
-        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => comparison(left, *op, right, layout)
+            .or_else(|| comparison(right, op.swap()?, left, layout))
+            .unwrap_or(Bounds::ALL),
         Expr::Between(between) if !between.negated => {
             let low = comparison(&between.expr, Operator::GtEq, &between.low, layout);
             let high = comparison(&between.expr, Operator::LtEq, &between.high, layout);

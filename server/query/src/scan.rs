@@ -175,7 +175,8 @@ impl<'a> Scan<'a> {
             ChunkBody::Sorted(rows) => MemoryRows::Sorted(rows.clone()),
             ChunkBody::Blocks(blocks) => {
                 // A block of which no row can pass holds no version of a row that can.
-                let passes = |block: &&StampedRows| block.rows.time_range().is_some_and(|r| self.bounds.admits_times(r));
+                let passes =
+                    |block: &&StampedRows| block.rows.time_range().is_some_and(|r| self.bounds.admits_times(r));
                 MemoryRows::Blocks(blocks.iter().filter(passes).cloned().collect(), self.order.clone())
             }
         };
@@ -230,7 +231,8 @@ fn stored_ordering(ordering: &LexOrdering, stored: &SchemaRef) -> Result<LexOrde
     let mut moved = Vec::with_capacity(ordering.len());
     for sort in ordering {
         let column = sort.expr.downcast_ref::<Column>();
-        let name = column.map(Column::name).ok_or_else(|| DataFusionError::Internal("a key is no column".to_owned()))?;
+        let name =
+            column.map(Column::name).ok_or_else(|| DataFusionError::Internal("a key is no column".to_owned()))?;
         moved.push(PhysicalSortExpr::new(Arc::new(Column::new_with_schema(name, stored)?), sort.options));
     }
     LexOrdering::new(moved).ok_or_else(|| DataFusionError::Internal("an order without columns".to_owned()))

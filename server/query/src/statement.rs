@@ -42,9 +42,8 @@ pub(crate) fn parse(sql: &str) -> Result<Parsed, QueryError> {
     }
     let is_query = matches!(inner, ast::Statement::Query(_));
     let (tables, _) = resolve_table_references(&statement, false).map_err(|error| QueryError::planning(&error))?;
-    let of_information_schema = |table: &TableReference| {
-        table.schema().is_some_and(|schema| schema.eq_ignore_ascii_case(INFORMATION_SCHEMA))
-    };
+    let of_information_schema =
+        |table: &TableReference| table.schema().is_some_and(|schema| schema.eq_ignore_ascii_case(INFORMATION_SCHEMA));
     let folds_case = is_query && !tables.is_empty() && tables.iter().all(of_information_schema);
     Ok(Parsed { statement, folds_case, tables })
 }

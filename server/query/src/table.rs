@@ -37,7 +37,9 @@ impl ChunkTable {
             let layout = Layout::new(&snapshot.columns);
             Some((snapshot, layout))
         });
-        taken.as_ref().ok_or_else(|| DataFusionError::External(format!("table {:?} is gone: it was dropped just now", self.name).into()))
+        taken.as_ref().ok_or_else(|| {
+            DataFusionError::External(format!("table {:?} is gone: it was dropped just now", self.name).into())
+        })
     }
 
     /// The planned columns at `positions`, as positions in the snapshot's layout.
@@ -46,7 +48,8 @@ impl ChunkTable {
             let position = layout.position(&self.planned.ids()[at])?;
             (layout.field(position) == self.planned.field(at)).then_some(position)
         };
-        let changed = || format!("the columns of table {:?} changed while the query was planned: send it again", self.name);
+        let changed =
+            || format!("the columns of table {:?} changed while the query was planned: send it again", self.name);
         positions.map(|at| resolve(at).ok_or_else(|| DataFusionError::External(changed().into()))).collect()
     }
 }

@@ -79,7 +79,7 @@ pub fn query_failure(error: QueryError) -> Failure {
         QueryErrorKind::Refused => Failure::new(Kind::NotImplemented, message),
         QueryErrorKind::ResourcesExhausted => Failure::unavailable(message, None),
         QueryErrorKind::Execution => {
-            tracing::error!(%error, "a query failed inside the server");
+            tracing::warn!(%error, "a query failed inside the server");
             Failure::new(Kind::Internal, message)
         }
     }

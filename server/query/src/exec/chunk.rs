@@ -205,9 +205,9 @@ fn slices(
     make_batch: impl Fn(&StampedRows) -> Result<RecordBatch>,
 ) -> impl stream::Stream<Item = Result<RecordBatch>> {
     let len = rows.as_ref().map_or(0, |rows| rows.rows.len());
-    let pieces = rows.into_iter().flat_map(move |rows| {
-        (0..len).step_by(step).map(move |start| rows.slice(start, step.min(len - start)))
-    });
+    let pieces = rows
+        .into_iter()
+        .flat_map(move |rows| (0..len).step_by(step).map(move |start| rows.slice(start, step.min(len - start))));
     stream::iter(pieces.map(move |piece| {
         let _held = &reservation;
         make_batch(&piece)

@@ -38,7 +38,12 @@ pub(crate) struct FoldExec {
 }
 
 impl FoldExec {
-    pub(crate) fn new(inputs: Vec<Arc<dyn ExecutionPlan>>, keyed: Keyed, output: Arc<[usize]>, schema: &SchemaRef) -> Self {
+    pub(crate) fn new(
+        inputs: Vec<Arc<dyn ExecutionPlan>>,
+        keyed: Keyed,
+        output: Arc<[usize]>,
+        schema: &SchemaRef,
+    ) -> Self {
         let properties = one_partition(schema, None);
         Self { inputs, keyed, output, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
@@ -186,7 +191,8 @@ impl Folding {
 
     fn stamped(&self, batch: &RecordBatch) -> Result<StampedRows> {
         let (stamps, columns) = batch.columns().split_last().ok_or_else(|| damaged("it has no columns"))?;
-        let stamps = stamps.as_any().downcast_ref::<FixedSizeBinaryArray>().ok_or_else(|| damaged("it has no stamps"))?;
+        let stamps =
+            stamps.as_any().downcast_ref::<FixedSizeBinaryArray>().ok_or_else(|| damaged("it has no stamps"))?;
         if stamps.null_count() > 0 {
             return Err(damaged("some of its rows have no stamp"));
         }

@@ -74,9 +74,7 @@ impl Encoder {
                 let writer = ArrowWriter::try_new(sink.clone(), schema.clone(), Some(properties.build()));
                 Writer::Parquet(Box::new(writer.map_err(parquet_failed)?))
             }
-            Format::Arrow => {
-                Writer::Arrow(Box::new(StreamWriter::try_new(sink.clone(), &schema).map_err(failed)?))
-            }
+            Format::Arrow => Writer::Arrow(Box::new(StreamWriter::try_new(sink.clone(), &schema).map_err(failed)?)),
         };
         Ok(Self { writer, sink, schema })
     }

@@ -22,7 +22,12 @@ fn model(chunks: &[Chunk]) -> Vec<Row> {
     let mut table: BTreeMap<Key, Row> = BTreeMap::new();
     for row in batches.into_iter().flat_map(|batch| &batch.rows) {
         let key = (row.host, row.region, row.time);
-        let cells = table.entry(key).or_insert_with(|| Row { host: row.host, region: row.region, time: row.time, ..Row::default() });
+        let cells = table.entry(key).or_insert_with(|| Row {
+            host: row.host,
+            region: row.region,
+            time: row.time,
+            ..Row::default()
+        });
         cells.usage = row.usage.or(cells.usage);
         cells.hits = row.hits.or(cells.hits);
         cells.note = row.note.or(cells.note);
@@ -48,20 +53,35 @@ struct Filter {
 const FILTERS: [Filter; 16] = [
     Filter { sql: "true", passes: |_| true },
     Filter { sql: "time >= '1970-01-02T00:00:00Z'", passes: |r| r.time >= DAY },
-    Filter { sql: "time < '1970-01-01T00:00:00.000000002Z' AND time >= '1970-01-01'", passes: |r| (0..2).contains(&r.time) },
-    Filter { sql: "time BETWEEN '1970-01-01T00:00:00.000000001Z' AND '1970-01-01T00:00:00.000000002Z'", passes: |r| (1..=2).contains(&r.time) },
+    Filter {
+        sql: "time < '1970-01-01T00:00:00.000000002Z' AND time >= '1970-01-01'",
+        passes: |r| (0..2).contains(&r.time),
+    },
+    Filter {
+        sql: "time BETWEEN '1970-01-01T00:00:00.000000001Z' AND '1970-01-01T00:00:00.000000002Z'",
+        passes: |r| (1..=2).contains(&r.time),
+    },
     Filter { sql: "host = 'a'", passes: |r| r.host == Some("a") },
     Filter { sql: "host IS NULL", passes: |r| r.host.is_none() },
     Filter { sql: "host <> 'a'", passes: |r| r.host.is_some_and(|h| h != "a") },
-    Filter { sql: "host IN ('a', 'b') AND region = 'eu'", passes: |r| matches!(r.host, Some("a" | "b")) && r.region == Some("eu") },
+    Filter {
+        sql: "host IN ('a', 'b') AND region = 'eu'",
+        passes: |r| matches!(r.host, Some("a" | "b")) && r.region == Some("eu"),
+    },
     Filter { sql: "region >= 'us'", passes: |r| r.region.is_some_and(|v| v >= "us") },
     Filter { sql: "usage > 1.5", passes: |r| r.usage.is_some_and(|v| v > 1.5) },
     Filter { sql: "hits = 1", passes: |r| r.hits == Some(1) },
     Filter { sql: "hits IS NULL", passes: |r| r.hits.is_none() },
     Filter { sql: "note = 'x' OR host = 'b'", passes: |r| r.note == Some("x") || r.host == Some("b") },
     Filter { sql: "ok AND time < '1970-01-02'", passes: |r| r.ok == Some(true) && r.time < DAY },
-    Filter { sql: "(host = 'a' AND time > '1970-01-01') OR (host = 'b' AND time <= '1970-01-01')", passes: |r| (r.host == Some("a") && r.time > 0) || (r.host == Some("b") && r.time <= 0) },
-    Filter { sql: "NOT (host = 'a') AND note IS NOT NULL", passes: |r| r.host.is_some_and(|h| h != "a") && r.note.is_some() },
+    Filter {
+        sql: "(host = 'a' AND time > '1970-01-01') OR (host = 'b' AND time <= '1970-01-01')",
+        passes: |r| (r.host == Some("a") && r.time > 0) || (r.host == Some("b") && r.time <= 0),
+    },
+    Filter {
+        sql: "NOT (host = 'a') AND note IS NOT NULL",
+        passes: |r| r.host.is_some_and(|h| h != "a") && r.note.is_some(),
+    },
 ];
 
 async fn check(store: &Arc<InMemory>, partitions: usize, source: &Arc<Double>, rows: &[Row], filter: &Filter) {
@@ -120,8 +140,12 @@ fn row() -> impl Strategy<Value = Row> {
 
 fn chunk() -> impl Strategy<Value = Chunk> {
     let stage = prop::sample::select(vec![Stage::Open, Stage::Frozen, Stage::Persisted, Stage::Persisted]);
-    let partitioning =
-        prop::sample::select(vec![Partitioning::Day, Partitioning::Day, Partitioning::HostAndDay, Partitioning::Unreadable]);
+    let partitioning = prop::sample::select(vec![
+        Partitioning::Day,
+        Partitioning::Day,
+        Partitioning::HostAndDay,
+        Partitioning::Unreadable,
+    ]);
     let batches = prop::collection::vec((1u64..1_000, prop::collection::vec(row(), 1..8)), 1..4);
     (stage, partitioning, batches).prop_map(|(stage, partitioning, batches)| {
         let batches = batches.into_iter().map(|(stamp, rows)| Batch { stamp, rows }).collect();
@@ -166,7 +190,11 @@ fn base() -> Row {
 fn arrangements(batches: Vec<Batch>) -> Vec<Vec<Chunk>> {
     let stages = [Stage::Open, Stage::Frozen, Stage::Persisted];
     let apart = |stages: &[Stage]| {
-        let chunk = |(batch, stage): (&Batch, &Stage)| Chunk { stage: *stage, partitioning: Partitioning::Day, batches: vec![batch.clone()] };
+        let chunk = |(batch, stage): (&Batch, &Stage)| Chunk {
+            stage: *stage,
+            partitioning: Partitioning::Day,
+            batches: vec![batch.clone()],
+        };
         batches.iter().zip(stages.iter().cycle()).map(chunk).collect::<Vec<_>>()
     };
     let together = |stage| vec![Chunk { stage, partitioning: Partitioning::Day, batches: batches.clone() }];
@@ -224,14 +252,18 @@ async fn a_key_with_more_versions_than_are_held_is_one_row() {
     ];
     let store = Arc::new(InMemory::new());
     let source = Double::new(&store, "v", &chunks).await;
-    let rows = ask(&engine_of(&store, 1), &source, "SELECT hits, note, usage, ok FROM cpu ORDER BY time").await.unwrap();
+    let rows =
+        ask(&engine_of(&store, 1), &source, "SELECT hits, note, usage, ok FROM cpu ORDER BY time").await.unwrap();
     assert_eq!(rows, ["10000|first|9999.0|-", "-|-|-|true"]);
 }
 
 #[tokio::test]
 async fn joins_of_a_table_with_itself_see_one_snapshot() {
     let batches = vec![
-        Batch { stamp: 1, rows: vec![Row { hits: Some(1), ..base() }, Row { host: Some("b"), hits: Some(5), ..base() }] },
+        Batch {
+            stamp: 1,
+            rows: vec![Row { hits: Some(1), ..base() }, Row { host: Some("b"), hits: Some(5), ..base() }],
+        },
         Batch { stamp: 2, rows: vec![Row { hits: Some(2), ..base() }] },
     ];
     for chunks in arrangements(batches) {

@@ -280,13 +280,8 @@ fn system_schema() -> SchemaRef {
 
 /// An engine over a store in memory, with `target_partitions` and little rows a batch.
 pub(super) fn engine(store: &Arc<InMemory>, target_partitions: usize, memory: ByteSize) -> Engine {
-    let config = EngineConfig {
-        memory,
-        target_partitions,
-        spill_dir: None,
-        batch_size: 3,
-        clock: Arc::new(SystemClock::new()),
-    };
+    let config =
+        EngineConfig { memory, target_partitions, spill_dir: None, batch_size: 3, clock: Arc::new(SystemClock::new()) };
     Engine::new(config, store.clone() as Arc<dyn ObjectStore>).unwrap()
 }
 

@@ -11,7 +11,8 @@ use super::double::{Batch, Chunk, Double, Partitioning, Row, ask, engine};
 const DAY: i64 = 86_400_000_000_000;
 
 fn rows(days: std::ops::Range<i64>, hosts: &[&'static str], stamp: u64) -> Batch {
-    let row = |day: i64, host: &&'static str| Row { host: Some(host), time: day * DAY, hits: Some(1), ..Row::default() };
+    let row =
+        |day: i64, host: &&'static str| Row { host: Some(host), time: day * DAY, hits: Some(1), ..Row::default() };
     Batch { stamp, rows: days.flat_map(|day| hosts.iter().map(move |host| row(day, host))).collect() }
 }
 
@@ -30,7 +31,10 @@ fn chunk(stage: Stage, partitioning: Partitioning, batches: Vec<Batch>) -> Chunk
 async fn chunks_are_left_out_by_time_key_and_tags() {
     let persisted = |partitioning, stamp| chunk(Stage::Persisted, partitioning, vec![rows(0..10, &["a", "b"], stamp)]);
     let plan = plan_of(&[persisted(Partitioning::Day, 1)], "SELECT * FROM cpu WHERE time >= '1970-01-09'").await;
-    assert!(plan.contains("chunks=10, pruned=8 (time=8, key=0, tags=0), deduplicate=false, alone=2, folded=0 in 0 groups"), "{plan}");
+    assert!(
+        plan.contains("chunks=10, pruned=8 (time=8, key=0, tags=0), deduplicate=false, alone=2, folded=0 in 0 groups"),
+        "{plan}"
+    );
     assert!(!plan.contains("FoldExec"), "{plan}");
 
     let plan = plan_of(&[persisted(Partitioning::HostAndDay, 1)], "SELECT * FROM cpu WHERE host = 'a'").await;

@@ -19,7 +19,14 @@ const TIME: i64 = 1_735_689_600_000_000_000;
 
 async fn encode(format: Format, sql: &str) -> Bytes {
     let rows = vec![
-        Row { host: Some("a"), time: TIME, usage: Some(1.0), hits: Some(-3), note: Some("say \"hi\", you"), ..Row::default() },
+        Row {
+            host: Some("a"),
+            time: TIME,
+            usage: Some(1.0),
+            hits: Some(-3),
+            note: Some("say \"hi\", you"),
+            ..Row::default()
+        },
         Row { host: Some("b"), time: TIME + 1_500_000_000, ok: Some(true), ..Row::default() },
         Row { time: TIME + 1, usage: Some(f64::NAN), ..Row::default() },
         Row { host: Some("c"), time: TIME + 2, usage: Some(1e300), ..Row::default() },
@@ -47,7 +54,8 @@ async fn json_has_an_object_a_row_without_nulls() {
 #[tokio::test]
 async fn json_lines_have_an_object_a_line() {
     let sql = "SELECT host, time FROM cpu WHERE host IS NOT NULL ORDER BY host LIMIT 2";
-    let expected = "{\"host\":\"a\",\"time\":\"2025-01-01T00:00:00\"}\n{\"host\":\"b\",\"time\":\"2025-01-01T00:00:01.500\"}\n";
+    let expected =
+        "{\"host\":\"a\",\"time\":\"2025-01-01T00:00:00\"}\n{\"host\":\"b\",\"time\":\"2025-01-01T00:00:01.500\"}\n";
     assert_eq!(encode(Format::JsonLines, sql).await, expected);
     assert_eq!(encode(Format::JsonLines, NONE).await, "");
 }
@@ -74,7 +82,10 @@ async fn pretty_is_a_table() {
 +------+-------------------------+";
     let sql = "SELECT host, time FROM cpu WHERE host < 'c' ORDER BY host";
     assert_eq!(encode(Format::Pretty, sql).await, expected);
-    assert_eq!(encode(Format::Pretty, NONE).await, "+------+------+\n| host | time |\n+------+------+\n+------+------+");
+    assert_eq!(
+        encode(Format::Pretty, NONE).await,
+        "+------+------+\n| host | time |\n+------+------+\n+------+------+"
+    );
 }
 
 fn hosts(batches: &[RecordBatch]) -> Vec<Option<String>> {

@@ -135,22 +135,34 @@ async fn deep_and_long_statements_are_answered_or_refused() {
     assert_eq!(ask(&engine, &source, &wide).await.unwrap().len(), 17);
     let list = format!("SELECT count(*) FROM cpu WHERE hits IN (3{})", ", 4".repeat(20_000));
     assert_eq!(ask(&engine, &source, &list).await.unwrap(), ["1"]);
-    let joins = format!("SELECT count(*) FROM cpu t{}", (0..60).map(|n| format!(" UNION ALL SELECT count(*) FROM cpu u{n}")).collect::<String>());
+    let joins = format!(
+        "SELECT count(*) FROM cpu t{}",
+        (0..60).map(|n| format!(" UNION ALL SELECT count(*) FROM cpu u{n}")).collect::<String>()
+    );
     assert_eq!(ask(&engine, &source, &joins).await.unwrap().len(), 61);
 }
 
 #[tokio::test]
 async fn names_keep_their_case() {
     let (engine, source) = double().await;
-    assert_eq!(ask(&engine, &source, "SELECT COUNT(*) FROM \"Mem Free\" AS M WHERE M.host = 'a'").await.unwrap(), ["1"]);
-    assert_eq!(ask(&engine, &source, "SELECT x.Usage FROM (SELECT usage AS Usage FROM iox.cpu) x WHERE x.Usage > 1").await.unwrap(), ["1.5"]);
+    assert_eq!(
+        ask(&engine, &source, "SELECT COUNT(*) FROM \"Mem Free\" AS M WHERE M.host = 'a'").await.unwrap(),
+        ["1"]
+    );
+    assert_eq!(
+        ask(&engine, &source, "SELECT x.Usage FROM (SELECT usage AS Usage FROM iox.cpu) x WHERE x.Usage > 1")
+            .await
+            .unwrap(),
+        ["1.5"]
+    );
     assert!(ask(&engine, &source, "SELECT USAGE FROM cpu").await.is_err());
 }
 
 #[tokio::test]
 async fn the_information_schema_is_there() {
     let (engine, source) = double().await;
-    let tables = "SELECT DISTINCT TABLE_SCHEMA from information_schema.TABLES where TABLE_TYPE != 'VIEW' ORDER BY TABLE_SCHEMA";
+    let tables =
+        "SELECT DISTINCT TABLE_SCHEMA from information_schema.TABLES where TABLE_TYPE != 'VIEW' ORDER BY TABLE_SCHEMA";
     assert_eq!(ask(&engine, &source, tables).await.unwrap(), ["iox"]);
     let columns = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'iox' AND table_name = 'cpu' ORDER BY ordinal_position";
     let expected = [
@@ -197,10 +209,16 @@ async fn usual_functions_are_there() {
     let one = |sql: &'static str| ask(&engine, &source, sql);
     assert_eq!(one("SELECT round(avg(usage), 1), upper(min(host)), abs(-2) FROM cpu").await.unwrap(), ["1.5|A|2"]);
     assert_eq!(one("SELECT now() > '2026-01-01T00:00:00Z'").await.unwrap(), ["true"]);
-    assert_eq!(one("SELECT host FROM cpu WHERE time < now() - INTERVAL '1 hour' ORDER BY host").await.unwrap(), ["a", "b"]);
+    assert_eq!(
+        one("SELECT host FROM cpu WHERE time < now() - INTERVAL '1 hour' ORDER BY host").await.unwrap(),
+        ["a", "b"]
+    );
     assert_eq!(one("SELECT regexp_like(host, '^a') FROM cpu ORDER BY host").await.unwrap(), ["true", "false"]);
     assert_eq!(one("SELECT first_value(host ORDER BY time DESC) FROM cpu").await.unwrap(), ["b"]);
-    assert_eq!(one("SELECT host, lag(host) OVER (ORDER BY time) FROM cpu ORDER BY time").await.unwrap(), ["a|-", "b|a"]);
+    assert_eq!(
+        one("SELECT host, lag(host) OVER (ORDER BY time) FROM cpu ORDER BY time").await.unwrap(),
+        ["a|-", "b|a"]
+    );
     assert_eq!(one("SELECT value FROM generate_series(1, 3)").await.unwrap(), ["1", "2", "3"]);
 }
 
