@@ -48,7 +48,7 @@ pub struct Summary {
 /// Runs a seed in this thread.
 pub fn run(seed: u64) -> Result<Summary, Violation> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime in this thread can be made").block_on(async { Run::new(seed).to_the_end().await })
+    runtime.expect("a runtime in this thread can be made").block_on(async { Run::new(seed).run_out().await })
 }
 
 struct Run {
@@ -66,7 +66,7 @@ impl Run {
         Self { world: World::new(Plan::new(seed)), rng, happened: BTreeMap::new() }
     }
 
-    async fn to_the_end(mut self) -> Result<Summary, Violation> {
+    async fn run_out(mut self) -> Result<Summary, Violation> {
         let clock = self.world.homes[0].clock.clone();
         let story = async {
             self.lives().await?;
