@@ -135,7 +135,7 @@ impl OpenChunk {
     }
 
     /// Appends a piece: the rows of one batch in this partition. Short pieces are joined with their neighbours of
-    /// like length, so that each row is copied at most log2([`BLOCK_ROWS`]) times.
+    /// like length, so that each row is copied at most log2(`BLOCK_ROWS`) times.
     pub fn append(&mut self, piece: StampedRows) -> Result<(), ArrowError> {
         let Some((low, high)) = piece.rows.time_range() else { return Ok(()) };
         self.time_range = (self.time_range.0.min(low), self.time_range.1.max(high));

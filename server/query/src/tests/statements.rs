@@ -131,7 +131,7 @@ async fn deep_and_long_statements_are_answered_or_refused() {
         assert_eq!(error.kind(), QueryErrorKind::Sql, "{}: {error}", &sql[..60]);
     }
     let one = format!("{}hits{}{}", "(1 * ".repeat(20), ")".repeat(20), " + hits".repeat(400));
-    let wide = format!("SELECT max({one}) FROM cpu{}", format!(" UNION ALL SELECT {one} FROM cpu").repeat(8));
+    let wide = format!("SELECT max({one}) FROM cpu{}", format!(" UNION ALL SELECT ({one}) FROM cpu").repeat(8));
     assert_eq!(ask(&engine, &source, &wide).await.unwrap().len(), 17);
     let list = format!("SELECT count(*) FROM cpu WHERE hits IN (3{})", ", 4".repeat(20_000));
     assert_eq!(ask(&engine, &source, &list).await.unwrap(), ["1"]);
