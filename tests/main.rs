@@ -10,3 +10,4 @@ mod fuzz;
 mod model;
 mod sim;
 mod sql;
+mod tidy;

@@ -1,3 +1,5 @@
+//! Precedence, problems that are reported together, and what `config show` prints.
+
 use std::path::PathBuf;
 
 use clap::{Args, Command, FromArgMatches};

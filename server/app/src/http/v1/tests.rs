@@ -1,3 +1,5 @@
+//! Status codes, headers and bodies to the letter: writes and `/query` as InfluxDB 1 answers them.
+
 use http::Request;
 
 use crate::http::failure::{Failure, Kind};

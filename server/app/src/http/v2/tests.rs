@@ -1,3 +1,5 @@
+//! Status codes, headers and bodies to the letter: writes as InfluxDB 2 answers them.
+
 use crate::http::failure::{Failure, Kind};
 use crate::http::testing::Server;
 

@@ -1,3 +1,5 @@
+//! Status codes, headers and bodies to the letter: writes, queries and databases as InfluxDB 3 answers them.
+
 use ochre_ingest::line_protocol::{Flavour, Precision};
 
 use crate::http::failure::{Failure, Kind};
