@@ -22,12 +22,16 @@ fn objects() -> Objects {
 }
 
 async fn open(objects: &Objects, dir: &FilePath) -> (std::sync::Arc<Node>, Env) {
+    open_with(objects, dir, ByteSize::mib(256)).await
+}
+
+async fn open_with(objects: &Objects, dir: &FilePath, memory: ByteSize) -> (std::sync::Arc<Node>, Env) {
     let env = Env::system();
     let config = NodeConfig {
         node_id: "a".parse().unwrap(),
         prefix: Path::default(),
         log: LogHome::Disk(dir.to_owned()),
-        memory: ByteSize::mib(256),
+        memory,
         rules: Rules::default(),
         auto_create: true,
         spill_dir: None,
@@ -86,6 +90,31 @@ async fn what_was_acknowledged_is_replayed_after_a_crash_and_nothing_twice() {
     let report = inspect::inspect(&Env::system(), &objects, &layout, Some(dir.path().to_owned())).await.unwrap();
     let only = report.databases[0].in_log_only.clone().unwrap_or_default();
     assert_eq!((report.databases[0].catalog.clone().unwrap().rows, only.rows), (3, 0));
+}
+
+#[tokio::test]
+async fn a_log_larger_than_the_memory_is_replayed_within_it() {
+    let (objects, dir) = (objects(), tempfile::tempdir().unwrap());
+    let (node, env) = open_with(&objects, dir.path(), ByteSize::mib(512)).await;
+    let text = "x".repeat(4_000);
+    for batch in 0..36u64 {
+        let lines: String =
+            (0..250).map(|row| format!("events,host=h{row} message=\"{batch} {row} {text}\" {batch}\n")).collect();
+        assert_eq!(write(&node, "logs", &lines).await.unwrap().lines, 250);
+    }
+    assert!(node.status().buffer_bytes > 34_000_000, "more than the next start may hold");
+    env.tasks.abort().await;
+    drop(node);
+
+    let (node, _env) = open_with(&objects, dir.path(), ByteSize::mib(64)).await;
+    let status = node.status();
+    let logs = of(&status, "logs");
+    assert_eq!(logs.persisted_rows + logs.buffered_rows, 36 * 250);
+    assert!(logs.persisted_rows > 0, "chunks were persisted on the way");
+    // Sorting a chunk takes its rows a second time for a moment.
+    let bound = 2 * status.buffer_limit_bytes;
+    assert!(status.buffer_peak_bytes < bound, "{} bytes of {bound}", status.buffer_peak_bytes);
+    node.close().await.unwrap();
 }
 
 #[tokio::test]
