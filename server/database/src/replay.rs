@@ -61,6 +61,12 @@ impl Replay<'_> {
                     tracing::error!(database = %self.database, ?damage, "a part of the log is damaged: its rows are missing until they are written again or fetched from a peer");
                     replayed.damaged += 1;
                 }
+                // Without a mark for this log, as when another server had the prefix meanwhile, the replay began at its
+                // very beginning; what the log has dropped since was in chunks.
+                Err(LogError::Gone { oldest, .. }) if after == Sequence::ZERO => {
+                    tracing::info!(database = %self.database, %oldest, "the log begins later: what was before was persisted");
+                    reader = self.log.read(self.database, Sequence(oldest.0.saturating_sub(1)));
+                }
                 Err(LogError::Gone { oldest, .. }) => {
                     tracing::error!(database = %self.database, %after, %oldest, "the log begins after the catalog's low-water mark: frames between are missing");
                     replayed.damaged += 1;
