@@ -118,6 +118,43 @@ async fn a_log_larger_than_the_memory_is_replayed_within_it() {
 }
 
 #[tokio::test]
+async fn full_buffers_push_back_and_heal_when_chunks_can_be_persisted_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Env::system().clock;
+    let store = std::sync::Arc::new(ochre_doubles::objects::SimObjects::new(clock, 1));
+    let objects: Objects = store.clone();
+    let (node, _env) = open_with(&objects, dir.path(), ByteSize::mib(64)).await;
+    let text = "x".repeat(4_000);
+    let lines = |batch: u64| -> String {
+        (0..500).map(|row| format!("events,host=h{row} message=\"{batch} {text}\" {batch}\n")).collect()
+    };
+    write(&node, "logs", &lines(0)).await.unwrap();
+    store.set_unavailable(true);
+    let mut acknowledged = 1;
+    let error = loop {
+        match write(&node, "logs", &lines(acknowledged)).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 40, "80 MB were taken into 32 MB");
+    };
+    assert!(matches!(error, WriteError::MemoryFull { .. }) && error.retry_after().is_some(), "{error}");
+
+    store.set_unavailable(false);
+    let deadline = std::time::Duration::from_secs(60);
+    let started = node.shared.env.clock.monotonic();
+    while let Err(error) = write(&node, "logs", &lines(acknowledged)).await {
+        assert!(matches!(error, WriteError::MemoryFull { .. }), "{error}");
+        assert!(node.shared.env.clock.monotonic() - started < deadline, "it does not heal");
+        node.shared.env.clock.sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let status = node.status();
+    let logs = of(&status, "logs");
+    assert_eq!(logs.persisted_rows + logs.buffered_rows, (acknowledged + 1) * 500);
+    node.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_type_conflict_is_refused_by_line_and_leaves_no_trace() {
     let (objects, dir) = (objects(), tempfile::tempdir().unwrap());
     let (node, _env) = open(&objects, dir.path()).await;
