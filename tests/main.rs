@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what is wanted")]
 
+mod clients;
 mod crash;
 mod e2e;
 mod fuzz;

@@ -89,7 +89,13 @@ pub async fn begin(start: Start, writers: &mut Writers) {
 async fn kill_while_starting(data_dir: &std::path::Path, after: Duration) {
     let mut command = Command::new(OCHRE);
     command.args(["serve", "--listen", "127.0.0.1:0", "--node-id", "a", "--memory", "512MiB", "--data-dir"]);
-    command.arg(data_dir).args(SMALL_CHUNKS).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg(data_dir)
+        .arg("--without-auth")
+        .args(SMALL_CHUNKS)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     tokio::time::sleep(after).await;
     child.kill().unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::server::{Start, client, dir, ochre};
+use super::server::{Start, client, dir};
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_stop_and_after_a_crash() {
@@ -64,15 +64,6 @@ async fn a_server_without_disk_works_in_memory() {
     let server = Start::in_dir(dir.path()).args(&["--log", "memory", "--object-store", "memory"]).start();
     assert_eq!(server.post("/write?db=mine", "cpu v=1 1\n").await.status, 204);
     assert_eq!(server.sql("mine", "SELECT v FROM cpu").await, json!([{ "v": 1.0 }]));
-}
-
-#[test]
-fn an_open_address_needs_a_word() {
-    let dir = dir();
-    let out = ochre(&["serve", "--listen", "0.0.0.0:0", "--data-dir", dir.path().to_str().unwrap()]);
-    assert_eq!(out.status.code(), Some(2));
-    let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(stderr.contains("--without-auth"), "{stderr}");
 }
 
 #[tokio::test]

@@ -4,9 +4,14 @@
 
 mod admin;
 mod cli;
+mod flight;
 mod lifecycle;
+mod management;
 mod query_sql;
+mod rules;
 pub mod server;
+mod tls;
+mod tokens;
 mod writes_v1;
 mod writes_v2;
 mod writes_v3;

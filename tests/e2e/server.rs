@@ -24,12 +24,19 @@ pub struct Start {
     data_dir: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    with_tokens: bool,
 }
 
 impl Start {
-    /// A server whose log and objects are in `data_dir`.
+    /// A server whose log and objects are in `data_dir`, and which serves everybody.
     pub fn in_dir(data_dir: &Path) -> Self {
-        Self { data_dir: data_dir.to_owned(), args: Vec::new(), env: Vec::new() }
+        Self { data_dir: data_dir.to_owned(), args: Vec::new(), env: Vec::new(), with_tokens: false }
+    }
+
+    /// Lets it ask for tokens, as it does unless told otherwise.
+    pub fn with_tokens(mut self) -> Self {
+        self.with_tokens = true;
+        self
     }
 
     /// Adds arguments to its command line.
@@ -48,7 +55,8 @@ impl Start {
         let mut command = Command::new(OCHRE);
         clean(&mut command);
         command.args(["serve", "--listen", "127.0.0.1:0", "--node-id", "a", "--memory", "512MiB", "--data-dir"]);
-        command.arg(&self.data_dir).args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.arg(&self.data_dir).args((!self.with_tokens).then_some("--without-auth"));
+        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -187,6 +195,12 @@ impl Server {
     /// What it has written to standard error so far.
     pub fn logs(&self) -> String {
         std::fs::read_to_string(&self.stderr_path).unwrap_or_default()
+    }
+
+    /// The token that it made for its operators at its first start.
+    pub fn operator_token(&self) -> String {
+        let path = self.start.data_dir.join("admin.token");
+        std::fs::read_to_string(path).expect("the token file is there").trim_end().to_owned()
     }
 
     /// Its process.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ochre_batch::Batch;
 use ochre_batch::testing::{self, PlainRow, plain_batch};
-use ochre_types::ColumnKind;
+use ochre_types::{ColumnKind, TableName};
 
 use crate::sim::answers::{Cell, Row};
 
@@ -42,6 +42,20 @@ impl Map {
             rows.into_iter().for_each(|row| table.write(row));
         }
     }
+
+    /// Adds one field of one row.
+    pub fn put(
+        &mut self,
+        table: &TableName,
+        tags: BTreeMap<String, String>,
+        time: i64,
+        (field, value): (String, Cell),
+    ) {
+        let table = self.tables.entry(table.to_string()).or_default();
+        table.tags.extend(tags.keys().cloned());
+        table.fields.insert(field.clone());
+        table.rows.entry((time, tags)).or_default().insert(field, value);
+    }
 }
 
 impl Table {
@@ -67,6 +81,18 @@ impl Table {
             fields.insert(name, value);
         }
         self.rows.entry((time, tags)).or_default().extend(fields);
+    }
+
+    /// Every value that a tag has.
+    pub fn tag_values(&self, tag: &str) -> Vec<&str> {
+        let values: BTreeSet<&str> =
+            self.rows.keys().filter_map(|(_, tags)| tags.get(tag).map(String::as_str)).collect();
+        values.into_iter().collect()
+    }
+
+    /// Every time that rows have.
+    pub fn times(&self) -> Vec<i64> {
+        self.rows.keys().map(|(time, _)| *time).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Every row that passes, by time and tags.

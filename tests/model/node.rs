@@ -7,13 +7,14 @@ use std::time::Duration;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use ochre_database::rules::{Applied, RulesError, Source, Terms};
 use ochre_database::{Database, LogHome, Node, NodeConfig};
 use ochre_doubles::clock::SimClock;
 use ochre_doubles::disk::SimDisk;
 use ochre_doubles::entropy::{SimEntropy, env};
 use ochre_env::Env;
 use ochre_store::catalog::Checkpoints;
-use ochre_types::rules::Rules;
+use ochre_types::rules::{Rules, Target, render};
 use ochre_types::{ByteSize, DatabaseName, NodeId};
 
 /// A machine with a running node.
@@ -66,6 +67,13 @@ impl Machine {
     /// The one database.
     pub fn database(&self) -> Arc<Database> {
         self.node().database(&database_name()).expect("it was made at the start")
+    }
+
+    /// Applies a document that says all of these rules.
+    pub async fn apply(&self, rules: &Rules) -> Result<Applied, RulesError> {
+        let target = Target::Database(database_name());
+        let document = Source::Text(render(&target, rules));
+        self.node().apply_rules(&target, document, Terms::default()).await
     }
 
     /// Loses power, and starts again.

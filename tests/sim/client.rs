@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ochre_database::{Node, WriteError};
+use ochre_database::{Node, WriteError, Written};
 use ochre_env::Clock;
 use ochre_ingest::line_protocol::{Flavour, MAX_TIME, MIN_TIME, Options};
 use ochre_log::LogError;
@@ -16,6 +16,7 @@ use rand::rngs::SmallRng;
 use super::journal::{FIELDS, Journal, Key, Outcome, Sent, TAGS, Violation, value_text};
 use super::plan::Plan;
 use super::read;
+use super::rules::{Ruled, UNKEPT_HOST};
 use super::server::{Server, World};
 use super::trace::Trace;
 
@@ -52,13 +53,13 @@ impl Client {
         }
     }
 
-    async fn pause(&mut self) {
+    pub async fn pause(&mut self) {
         let most = self.plan.pause.as_micros() as u64;
         let pause = Duration::from_micros(self.rng.random_range(0..=most));
         self.clock.sleep(pause).await;
     }
 
-    fn report(&self, result: Result<(), Violation>) {
+    pub fn report(&self, result: Result<(), Violation>) {
         if let Err(violation) = result {
             self.violation.lock().get_or_insert(violation);
         }
@@ -96,13 +97,12 @@ impl Client {
     pub async fn write_to(&mut self, number: usize) -> Result<bool, Violation> {
         let Ok(database) = self.node.database_or_create(&World::database(number)).await else { return Ok(false) };
         let accept_partial = self.rng.random_bool(0.7);
-        let (id, body, good, bad) = {
+        let (id, body, lines) = {
             let journal = self.journal.clone();
             let mut journal = journal.lock();
             let (sent, body) = self.batch(number, journal.next_row());
-            let good = sent.iter().filter(|sent| sent.good).count();
-            let bad = sent.len() - good;
-            (journal.begin(self.home, self.claim, sent), body, good, bad)
+            let lines = Lines::of(&sent);
+            (journal.begin(self.home, self.claim, sent), body, lines)
         };
         let options = Options { flavour: Flavour::V3, accept_partial, ..Options::default() };
         let gives_up = self.rng.random_ratio(self.plan.given_up, 100);
@@ -122,14 +122,16 @@ impl Client {
         if outcome == Outcome::Acked {
             *self.acked_at.lock() = self.clock.monotonic();
         }
-        self.journal.lock().end(id, outcome);
-        if let Some(Ok(written)) = answer {
-            let lines = if bad > 0 && !accept_partial { 0 } else { good };
-            if written.lines != lines || (written.rejected_total == 0) != (bad == 0) {
-                let what = format!("{good} good and {bad} bad lines gave {written:?}");
-                return Err(Violation::new("lines", what));
-            }
+        let mut journal = self.journal.lock();
+        let now = journal.tick();
+        let possible = journal.rules.between(self.home, number, journal.begun(id), now);
+        let possible: Vec<Ruled> = possible.into_iter().map(Option::unwrap_or_default).collect();
+        if let Some(answer) = &answer
+            && let Some(is_kept) = lines.check(answer, accept_partial, &possible)?
+        {
+            journal.decide(id, is_kept);
         }
+        journal.end(id, outcome);
         Ok(outcome == Outcome::Acked)
     }
 
@@ -155,7 +157,10 @@ impl Client {
 
     fn key(&mut self, database: usize) -> Key {
         let rng = &mut self.rng;
-        let host = format!("h{}", rng.random_range(0..self.plan.hosts));
+        let host = match self.plan.filters && rng.random_bool(0.2) {
+            true => UNKEPT_HOST.to_owned(),
+            false => format!("h{}", rng.random_range(0..self.plan.hosts)),
+        };
         let zone = rng.random_bool(0.3).then(|| "ü,1".to_owned());
         // Comes late: tables learn of a tag when they have chunks already.
         let rack = rng.random_bool(0.02).then(|| "r".to_owned());
@@ -168,6 +173,58 @@ impl Client {
                 + rng.random_range(0..self.plan.instants)
         };
         Key { database, table: rng.random_range(0..self.plan.tables), tags: vec![Some(host), zone, rack], time }
+    }
+}
+
+/// The lines of a write, counted.
+#[derive(Debug, Clone, Copy)]
+struct Lines {
+    /// Good, whatever the rules are.
+    good: usize,
+    /// Good, unless the rules refuse them.
+    optional: usize,
+    bad: usize,
+}
+
+impl Lines {
+    fn of(sent: &[Sent]) -> Self {
+        let good = sent.iter().filter(|sent| sent.good && sent.key.is_kept_always()).count();
+        let bad = sent.iter().filter(|sent| !sent.good).count();
+        Self { good, optional: sent.len() - good - bad, bad }
+    }
+
+    /// Checks the answer to a write by the rules that may have been in force. If lines were stored, whether the optional
+    /// ones were among them.
+    fn check(
+        &self,
+        answer: &Result<Written, WriteError>,
+        accept_partial: bool,
+        possible: &[Ruled],
+    ) -> Result<Option<bool>, Violation> {
+        let Self { good, optional, bad } = *self;
+        let wrong = |checker, what: &str| {
+            Err(Violation::new(checker, format!("{what}: {answer:?} to {self:?} under one of {possible:?}")))
+        };
+        let may = |is: fn(&Ruled) -> bool| possible.iter().any(is);
+        let written = match answer {
+            Ok(written) => written,
+            Err(WriteError::ReadOnly(_)) if !may(|rules| rules.read_only) => return wrong("rules", "refused"),
+            Err(WriteError::NotStored(_)) => return wrong("rules", "refused"),
+            Err(_) => return Ok(None),
+        };
+        if !may(|rules| !rules.read_only) {
+            return wrong("rules", "not refused");
+        }
+        // With the optional lines, and without.
+        let stored = |refused| if refused > 0 && !accept_partial { 0 } else { good + bad + optional - refused };
+        let fits = |refused: usize| written.lines == stored(refused) && (written.rejected_total > 0) == (refused > 0);
+        let (kept, refused) = (fits(bad), fits(bad + optional));
+        match (kept && may(|rules| !rules.filtered), refused && may(|rules| rules.filtered)) {
+            (true, true) if optional > 0 && written.lines > 0 => wrong("lines", "it is not clear what was stored"),
+            (true, _) => Ok((written.lines > 0).then_some(true)),
+            (_, true) => Ok((written.lines > 0).then_some(false)),
+            (false, false) => wrong("lines", "other lines than expected"),
+        }
     }
 }
 
@@ -191,6 +248,9 @@ fn refused_or_unknown(error: &WriteError) -> Outcome {
         | WriteError::SchemaChanged(_)
         | WriteError::TooManyPartitions { .. }
         | WriteError::UnknownDatabase(_)
+        | WriteError::RulesChanged(_)
+        | WriteError::ReadOnly(_)
+        | WriteError::NotStored(_)
         | WriteError::Stopping
         | WriteError::Log(LogError::Busy { .. } | LogError::Full { .. } | LogError::TooLarge { .. }) => {
             Outcome::Refused

@@ -1,20 +1,26 @@
 //! What was written and what became of it, kept outside of the server, and the checks of answers against it.
 //!
 //! ```text
-//!   batch: one write of lines --> parts: its rows of one table and day --> rows, each with a number of its own,
-//!          InFlight -> Acked | Refused | Unknown                           which every field of it carries
+//!   batch: one write of lines --> parts: its rows of one table, day and host --> rows, each with a number of its own,
+//!          InFlight -> Acked | Refused | Unknown                                 which every field of it carries
 //!   home: a disk with a log. What was acknowledged is required of its home; what was seen in the catalog, of all.
 //! ```
 //!
 //! The checks (see [`Journal::check`]): a required part is there (else lost), no row is there twice, nothing that was
 //! refused or never sent is there (phantom), a batch is there whole or not at all (torn; of a batch that another home
 //! took, only what reached the catalog is there, by parts), what was once seen stays, and of two values of one cell the
-//! older one never wins (stale).
+//! older one never wins (stale). A part is never in two partitions, whatever template is in force.
+//!
+//! What was, or may have been, acknowledged before it was durable is required of the process that took it and of no
+//! later one: after a crash any of its parts may be there. Rows that the rules may refuse are parts by themselves, which
+//! are optional until the answer tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::answers::{Cell, Row};
+use super::rules::{RulesJournal, UNKEPT_HOST};
+use ochre_types::rules::Rules;
 
 const DAY: i64 = 86_400_000_000_000;
 
@@ -44,8 +50,8 @@ pub struct Sent {
 
 type RowId = u64;
 type BatchId = usize;
-/// A batch's rows of one table and day.
-pub type Part = (BatchId, usize, i64);
+/// A batch's rows of one table, day and host (0 if that is [`UNKEPT_HOST`]).
+pub type Part = (BatchId, usize, i64, u32);
 type CellKey = (Key, usize);
 
 /// What became of a write.
@@ -64,8 +70,13 @@ struct Batch {
     begun: u64,
     ended: Option<u64>,
     outcome: Outcome,
+    /// Whether it may have been acknowledged before it was durable.
+    is_loose: bool,
     rows: Vec<RowId>,
+    /// What is there if any of it is.
     parts: BTreeSet<Part>,
+    /// What the rules may have refused.
+    optional: BTreeSet<Part>,
 }
 
 #[derive(Debug)]
@@ -99,29 +110,44 @@ impl fmt::Display for Violation {
 #[derive(Debug, Clone)]
 pub struct Read {
     pub home: usize,
+    /// The number of the server's claim.
+    pub claim: u64,
     pub database: usize,
     pub table: usize,
     required: BTreeSet<Part>,
 }
 
 /// See the module's doc.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Journal {
+    /// What is known of the rules.
+    pub rules: RulesJournal,
     now: u64,
     rows: BTreeMap<RowId, Version>,
     batches: Vec<Batch>,
     /// By home.
     required: Vec<BTreeSet<Part>>,
+    /// By home: what is required until the process there ends.
+    volatile: Vec<BTreeSet<Part>>,
     /// The values of a cell that may be seen: of each batch the last.
     cells: BTreeMap<Part, BTreeMap<CellKey, RowId>>,
 }
 
 impl Journal {
-    pub fn new(homes: usize) -> Self {
-        Self { required: vec![BTreeSet::new(); homes], ..Self::default() }
+    pub fn new(homes: usize, databases: usize, defaults: Rules) -> Self {
+        Self {
+            rules: RulesJournal::new(homes, databases, defaults),
+            now: 0,
+            rows: BTreeMap::new(),
+            batches: Vec::new(),
+            required: vec![BTreeSet::new(); homes],
+            volatile: vec![BTreeSet::new(); homes],
+            cells: BTreeMap::new(),
+        }
     }
 
-    fn tick(&mut self) -> u64 {
+    /// The next moment.
+    pub fn tick(&mut self) -> u64 {
         self.now += 1;
         self.now
     }
@@ -140,15 +166,21 @@ impl Journal {
             begun,
             ended: None,
             outcome: Outcome::InFlight,
+            is_loose: false,
             rows: Vec::new(),
             parts: BTreeSet::new(),
+            optional: BTreeSet::new(),
         };
         for sent in sent {
             let row = self.next_row();
             batch.rows.push(row);
             if sent.good {
                 let part = part_of(id, &sent.key);
-                batch.parts.insert(part);
+                if sent.key.is_kept_always() {
+                    batch.parts.insert(part)
+                } else {
+                    batch.optional.insert(part)
+                };
                 let cells = self.cells.entry(part).or_default();
                 cells.extend(sent.fields.iter().map(|field| ((sent.key.clone(), *field), row)));
             }
@@ -158,16 +190,45 @@ impl Journal {
         id
     }
 
+    /// Notes that the rules kept a batch's optional parts, or refused them.
+    pub fn decide(&mut self, id: BatchId, is_kept: bool) {
+        let optional = std::mem::take(&mut self.batches[id].optional);
+        if is_kept {
+            self.batches[id].parts.extend(optional);
+        } else {
+            optional.iter().for_each(|part| drop(self.cells.remove(part)));
+        }
+    }
+
+    /// When a batch was sent.
+    pub fn begun(&self, id: BatchId) -> u64 {
+        self.batches[id].begun
+    }
+
     /// Notes what became of a batch.
     pub fn end(&mut self, id: BatchId, outcome: Outcome) {
         let now = self.tick();
+        let is_loose = self.is_loose(id);
         let batch = &mut self.batches[id];
         batch.outcome = outcome;
         batch.ended = Some(now);
+        batch.is_loose = is_loose;
         if outcome == Outcome::Acked {
             let (home, parts) = (batch.home, batch.parts.clone());
-            self.required[home].extend(parts);
+            let required = if is_loose { &mut self.volatile } else { &mut self.required };
+            required[home].extend(parts);
         }
+    }
+
+    /// Whether a batch was, is, or may be acknowledged before it is durable.
+    fn is_loose(&self, id: BatchId) -> bool {
+        let batch = &self.batches[id];
+        if batch.ended.is_some() {
+            return batch.is_loose;
+        }
+        let Some(database) = self.database_of_batch(id) else { return false };
+        let possible = self.rules.between(batch.home, database, batch.begun, self.now);
+        possible.into_iter().flatten().any(|ruled| ruled.accepted)
     }
 
     /// The process of a home's server is gone: nobody will ever hear what became of its writes.
@@ -176,11 +237,12 @@ impl Journal {
             .filter(|id| self.batches[*id].home == home && self.batches[*id].outcome == Outcome::InFlight)
             .collect();
         open.into_iter().for_each(|id| self.end(id, Outcome::Unknown));
+        self.volatile[home].clear();
     }
 
     /// What is required of a home now: to be handed to [`Journal::make_global`] once it is known to be persisted.
     pub fn required_of(&self, home: usize) -> BTreeSet<Part> {
-        self.required[home].clone()
+        self.required[home].union(&self.volatile[home]).copied().collect()
     }
 
     /// These parts are in the catalog: whoever opens it has them.
@@ -206,29 +268,39 @@ impl Journal {
     }
 
     /// Begins a read: what is required by now must be in its answer.
-    pub fn begin_read(&self, home: usize, database: usize, table: usize) -> Read {
-        let here = |part: &&Part| part.1 == table && self.database_of(part) == Some(database);
-        Read { home, database, table, required: self.required[home].iter().filter(here).copied().collect() }
+    pub fn begin_read(&self, home: usize, claim: u64, database: usize, table: usize) -> Read {
+        let here = |part: &Part| part.1 == table && self.database_of(part) == Some(database);
+        let required = self.required_of(home).into_iter().filter(here).collect();
+        Read { home, claim, database, table, required }
     }
 
     fn database_of(&self, part: &Part) -> Option<usize> {
-        self.rows.get(self.batches[part.0].rows.first()?).map(|version| version.sent.key.database)
+        self.database_of_batch(part.0)
+    }
+
+    fn database_of_batch(&self, id: BatchId) -> Option<usize> {
+        self.rows.get(self.batches[id].rows.first()?).map(|version| version.sent.key.database)
     }
 
     /// Checks the answer of a read of a whole table.
     pub fn check(&mut self, read: &Read, answer: &[Row]) -> Result<(), Violation> {
         let seen = self.identify(read, answer)?;
-        let batches: BTreeSet<BatchId> = seen.values().map(|row| self.rows[row].batch).collect();
-        let mut present = read.required.clone();
-        for row in seen.values() {
-            let version = &self.rows[row];
-            present.insert(part_of(version.batch, &version.sent.key));
+        let parts: BTreeSet<Part> = seen.values().map(|row| self.part_of_row(*row)).collect();
+        let mut present: BTreeSet<Part> = read.required.union(&parts).copied().collect();
+        let (mut lasting, mut volatile) = (BTreeSet::new(), BTreeSet::new());
+        for part in parts.iter().filter(|part| self.batches[part.0].home == read.home) {
+            let whole = self.batches[part.0].parts.iter().copied().chain([*part]);
+            match (self.is_loose(part.0), self.batches[part.0].claim == read.claim) {
+                (false, _) => lasting.extend(whole),
+                (true, true) => volatile.extend(whole),
+                // What a crash has left of it stays.
+                (true, false) => lasting.extend([*part]),
+            }
         }
-        let own = batches.iter().filter(|id| self.batches[**id].home == read.home);
-        let whole: BTreeSet<Part> = own.flat_map(|id| self.batches[*id].parts.iter().copied()).collect();
-        present.extend(whole.iter().filter(|part| part.1 == read.table));
+        present.extend(lasting.union(&volatile).filter(|part| part.1 == read.table));
         self.check_present(read, &seen, &present)?;
-        self.required[read.home].extend(whole);
+        self.required[read.home].extend(lasting);
+        self.volatile[read.home].extend(volatile);
         let foreign: BTreeSet<Part> =
             present.into_iter().filter(|part| self.batches[part.0].home != read.home).collect();
         self.make_global(&foreign);
@@ -254,6 +326,11 @@ impl Journal {
             }
         }
         Ok(seen)
+    }
+
+    fn part_of_row(&self, row: RowId) -> Part {
+        let version = &self.rows[&row];
+        part_of(version.batch, &version.sent.key)
     }
 
     fn may_be_seen(&self, row: RowId, key: &Key, field: usize) -> bool {
@@ -303,8 +380,16 @@ impl Journal {
     }
 }
 
+impl Key {
+    /// Whether no rules that a database may have refuse the row.
+    pub fn is_kept_always(&self) -> bool {
+        self.tags[0].as_deref() != Some(UNKEPT_HOST)
+    }
+}
+
 fn part_of(batch: BatchId, key: &Key) -> Part {
-    (batch, key.table, key.time.div_euclid(DAY))
+    let number = key.tags[0].as_deref().and_then(|host| host.strip_prefix('h')?.parse::<u32>().ok());
+    (batch, key.table, key.time.div_euclid(DAY), number.map_or(0, |number| number + 1))
 }
 
 fn key_of(read: &Read, row: &Row) -> Result<Key, Violation> {

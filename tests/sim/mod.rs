@@ -3,7 +3,9 @@
 //!
 //! ```text
 //!   seed -> plan -> run: server.rs (machines, processes)  client.rs (writes, reads)
+//!                     |                                             ruler.rs (changes of rules)
 //!                     |-> journal.rs, read.rs: what was acknowledged, and whether answers agree with it
+//!                     |-> rules.rs: what rules were applied, and what may be in force
 //!                     '-> trace.rs: a hash of what passed the seams
 //! ```
 //!
@@ -20,6 +22,8 @@ mod plan;
 #[cfg(feature = "planted")]
 mod planted;
 mod read;
+mod ruler;
+mod rules;
 mod run;
 mod server;
 mod trace;

@@ -10,6 +10,8 @@ use ochre_types::rules::{BufferRules, Rules};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use super::rules::TEMPLATES;
+
 /// One seed's choices.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -45,6 +47,18 @@ pub struct Plan {
     pub clock_jumps: bool,
     pub outages: bool,
     pub rates: FaultRates,
+    /// Whether somebody changes the rules all the time.
+    pub rule_changes: bool,
+    /// The templates that the rules choose from, by number.
+    pub templates: Vec<usize>,
+    /// Whether rules choose orders, ...
+    pub sorts: bool,
+    /// ... acknowledge early, ...
+    pub accepted: bool,
+    /// ... refuse all writes, ...
+    pub read_only: bool,
+    /// ... or refuse some rows.
+    pub filters: bool,
 }
 
 impl Plan {
@@ -89,7 +103,19 @@ impl Plan {
             clock_jumps: rng.random_bool(0.3),
             outages: rng.random_bool(0.3),
             rates: Self::rates(rng),
+            rule_changes: rng.random_bool(0.7),
+            templates: Self::templates(rng),
+            sorts: rng.random_bool(0.5),
+            accepted: rng.random_bool(0.3),
+            read_only: rng.random_bool(0.2),
+            filters: rng.random_bool(0.3),
         }
+    }
+
+    /// Few, so that each comes again after another one.
+    fn templates(rng: &mut SmallRng) -> Vec<usize> {
+        let count = rng.random_range(2..=3);
+        (0..count).map(|_| rng.random_range(0..TEMPLATES.len())).collect()
     }
 
     fn rates(rng: &mut SmallRng) -> FaultRates {

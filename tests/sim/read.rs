@@ -26,7 +26,8 @@ pub async fn check_table(
     strict: bool,
 ) -> Result<BTreeSet<Row>, Violation> {
     let name = World::database(database);
-    let read = journal.lock().begin_read(home, database, table);
+    let claim = node.status().epoch.0;
+    let read = journal.lock().begin_read(home, claim, database, table);
     let answer = all_rows(node, &name, World::table(table)).await;
     let (rows, told) = match answer {
         Ok(rows) => {

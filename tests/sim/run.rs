@@ -123,6 +123,10 @@ impl Run {
             let client = self.client(&server);
             server.clients.spawn("writer", client.write_on());
         }
+        if self.world.plan.rule_changes {
+            let client = self.client(&server);
+            server.clients.spawn("ruler", client.rule_on());
+        }
         for _ in 0..readers {
             let client = self.client(&server);
             server.clients.spawn("reader", client.read_on());
@@ -270,6 +274,9 @@ impl Run {
             self.world.heal().await;
             let server = self.world.open(home).await?;
             self.check(&server, true).await?;
+            if self.world.plan.rule_changes {
+                self.rule_once_healed(&server).await?;
+            }
             if self.rng.random_bool(0.7) {
                 self.write_once_healed(&server).await?;
             }
@@ -285,6 +292,21 @@ impl Run {
             let before = self.check(&server, true).await?;
             self.close(server).await?;
             self.reopen(home, &before).await?;
+        }
+        Ok(())
+    }
+
+    /// Rules can be applied, and then take writes again.
+    async fn rule_once_healed(&mut self, server: &Server) -> Result<(), Violation> {
+        for database in 0..self.world.plan.databases {
+            if server.node.database(&World::database(database)).is_none() {
+                continue;
+            }
+            let mut client = self.client(server);
+            client.plan.given_up = 0;
+            if !client.rule_kindly(database).await? {
+                return Err(Violation::new("heals", "rules can't be applied"));
+            }
         }
         Ok(())
     }

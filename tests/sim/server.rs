@@ -68,7 +68,7 @@ impl World {
             trace: Trace::new(),
             objects,
             homes: (0..plan.homes as u64).map(home).collect(),
-            journal: Arc::new(Mutex::new(Journal::new(plan.homes))),
+            journal: Arc::new(Mutex::new(Journal::new(plan.homes, plan.databases, plan.rules.clone()))),
             violation: Arc::default(),
             entropy: SimEntropy::new(plan.seed ^ 99),
             plan,
@@ -111,6 +111,10 @@ impl World {
             let error = match Node::open(env.clone(), objects, self.config()).await {
                 Ok(node) => {
                     self.trace.note(format_args!("opened on {home} as {}", node.status().epoch));
+                    let mut journal = self.journal.lock();
+                    let now = journal.tick();
+                    journal.rules.opened(home, &node, now)?;
+                    drop(journal);
                     return Ok(Server { home, node, env, clients: Tasks::new(), acked_at: Arc::default() });
                 }
                 Err(error) => error.to_string(),

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use ochre_database::rules::{Source, Terms};
 use ochre_database::{Database, LogHome, Node, NodeConfig};
 use ochre_env::Env;
 use ochre_ingest::line_protocol::Options;
 use ochre_store::catalog::Checkpoints;
-use ochre_types::rules::Rules;
+use ochre_types::rules::{Rules, Target};
 use ochre_types::{ByteSize, DatabaseName};
 use tempfile::TempDir;
 
@@ -36,7 +37,22 @@ pub enum Arrangement {
     Mixed,
     /// As before, and read back from objects and log after a crash.
     Restarted,
+    /// As overlapping, each time with other partition rules: keys stand in chunks of up to three templates.
+    Templates,
+    /// As before, and read back after a crash: what was only in the log is partitioned by the template of the end.
+    TemplatesRestarted,
 }
+
+/// The partition rules of the stages in arrangements with several templates: every kind of part, keys that tell much
+/// and keys that tell nothing.
+const TEMPLATES: [&str; 3] = [
+    r#"[{tables: "*", by: [{table: {}}, {bucket: {tag: host, count: 3}}, {time: "%Y-%m"}]}]"#,
+    r#"[
+        {tables: "/cpu|meter|m.*/", by: [{tag: host}, {tag: dev}, {time: "%Y-%m-%dT%H"}]},
+        {tables: "*", by: [{regex: {tag: level, pattern: "^([a-z])"}}, {bucket: {tag: src, count: 4}}, {tag: line}]},
+    ]"#,
+    r#"[{tables: flow, by: []}, {tables: "*", by: [{regex: {tag: region, pattern: "^(.)"}}, {time: "%Y"}]}]"#,
+];
 
 /// A node that holds the data sets.
 pub struct Arranged {
@@ -76,6 +92,14 @@ async fn write(database: &Database, lines: &str) {
     assert_eq!((written.lines, written.rejected_total), (lines.lines().count(), 0), "{:?}", written.rejected);
 }
 
+/// Puts the partition rules of a stage into force.
+async fn partition_by(node: &Node, database: &DatabaseName, stage: usize) {
+    let document = format!("database: {database}\npartition: {}\n", TEMPLATES[stage]);
+    let target = Target::Database(database.clone());
+    let applied = node.apply_rules(&target, Source::Text(document), Terms::default()).await.unwrap();
+    assert_eq!(applied.generation, stage as u64 + 1);
+}
+
 /// Three parts of about as many lines, in order.
 fn thirds(lines: &str) -> [String; 3] {
     let lines: Vec<&str> = lines.lines().collect();
@@ -93,13 +117,16 @@ impl Arrangement {
         let sets: Vec<String> = files(data, "lp").iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
         assert!(sets.len() >= 6, "at least six data sets");
         let pieces: Vec<[String; 3]> = match self {
-            Self::Overlapping | Self::OverlappingParquet => {
+            Self::Overlapping | Self::OverlappingParquet | Self::Templates | Self::TemplatesRestarted => {
                 sets.iter().map(|set| rewrite::overlapping(&rewrite::fold(set))).collect()
             }
             Self::Mixed | Self::Restarted => sets.iter().map(|set| thirds(set)).collect(),
             _ => sets.into_iter().map(|set| [set, String::new(), String::new()]).collect(),
         };
         for (stage, move_on) in [(0, self.after_first()), (1, self.after_second()), (2, self.after_third())] {
+            if self.has_templates() {
+                partition_by(&node, &name, stage).await;
+            }
             for piece in pieces.iter().map(|pieces| &pieces[stage]).filter(|piece| !piece.is_empty()) {
                 write(&database, piece).await;
             }
@@ -116,7 +143,7 @@ impl Arrangement {
                 drop(node);
                 home.open().await.0
             }
-            Self::Restarted => {
+            Self::Restarted | Self::TemplatesRestarted => {
                 // No farewell: what was not persisted is in the log only.
                 env.tasks.abort().await;
                 drop((node, env));
@@ -127,6 +154,11 @@ impl Arrangement {
         let arranged = Arranged { node, database: name, home };
         arranged.check(self).await;
         arranged
+    }
+
+    /// Whether the partition rules change from stage to stage.
+    pub fn has_templates(self) -> bool {
+        matches!(self, Self::Templates | Self::TemplatesRestarted)
     }
 
     fn after_first(self) -> Option<&'static str> {
@@ -140,6 +172,7 @@ impl Arrangement {
     fn after_second(self) -> Option<&'static str> {
         match self {
             Self::Overlapping | Self::Mixed | Self::Restarted => Some("freeze"),
+            Self::Templates | Self::TemplatesRestarted => Some("freeze"),
             Self::OverlappingParquet => Some("persist"),
             _ => None,
         }
@@ -156,9 +189,9 @@ impl Arrangement {
             Self::Frozen => &["frozen true"],
             Self::Persisted => &["persisted true"],
             Self::Parquet | Self::OverlappingParquet => &["persisted false"],
-            Self::Overlapping | Self::Mixed => &["frozen true", "open true", "persisted true"],
+            Self::Overlapping | Self::Mixed | Self::Templates => &["frozen true", "open true", "persisted true"],
             // Replay makes open chunks of what was frozen.
-            Self::Restarted => &["open true", "persisted false"],
+            Self::Restarted | Self::TemplatesRestarted => &["open true", "persisted false"],
         }
     }
 }
@@ -175,6 +208,15 @@ impl Arranged {
         let (_, rows) = session.ask(sql).await.unwrap();
         let overlapping = matches!(arrangement, Arrangement::Overlapping | Arrangement::OverlappingParquet);
         assert!(!overlapping || rows[0][0] == "3", "a partition has three chunks: {rows:?}");
+        let sql = "SELECT \"table\", count(DISTINCT template) FROM system.chunks GROUP BY 1 ORDER BY 1";
+        let (_, rows) = session.ask(sql).await.unwrap();
+        // After the crash, what was frozen and what was open is of one template.
+        let templates = match arrangement {
+            Arrangement::Templates => "3",
+            Arrangement::TemplatesRestarted => "2",
+            _ => "1",
+        };
+        assert!(rows.len() == 9 && rows.iter().all(|row| row[1] == templates), "{arrangement:?}: {rows:?}");
     }
 
     /// Stops the node; the files of its log are then removed.

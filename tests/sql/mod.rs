@@ -47,6 +47,9 @@ async fn ask_everything(arrangement: Arrangement) {
     let mut runner = Runner::new(|| async { Ok(Session::new(&arranged.node, &arranged.database)) });
     runner.with_normalizer(as_it_is);
     runner.with_column_validator(strict_column_validator);
+    if arrangement.has_templates() {
+        runner.add_label("templates");
+    }
     let mut failures = Vec::new();
     for file in files(&folder(), "slt") {
         // One file at a time, so that a wrong answer in one does not hide those in others.
@@ -111,4 +114,14 @@ async fn mixed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restarted() {
     ask_everything(Arrangement::Restarted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn templates() {
+    ask_everything(Arrangement::Templates).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn templates_restarted() {
+    ask_everything(Arrangement::TemplatesRestarted).await;
 }

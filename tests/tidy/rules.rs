@@ -13,8 +13,10 @@ pub const MEDIAN_LINES: usize = 200;
 pub const EMPTY_NAMES: [&str; 8] = ["utils", "util", "common", "helpers", "helper", "manager", "managers", "misc"];
 
 /// What a crate of ours may depend on, of ours: everything further in.
-pub const INWARD: [(&str, &[&str]); 10] = [
+pub const INWARD: [(&str, &[&str]); 12] = [
     ("ochre-types", &[]),
+    ("ochre-wire", &["ochre-types"]),
+    ("ochre-client", &["ochre-types", "ochre-wire"]),
     ("ochre-env", &[]),
     ("ochre-batch", &["ochre-types"]),
     ("ochre-ingest", &["ochre-types", "ochre-batch"]),
@@ -29,6 +31,8 @@ pub const INWARD: [(&str, &[&str]); 10] = [
         "ochre",
         &[
             "ochre-types",
+            "ochre-wire",
+            "ochre-client",
             "ochre-env",
             "ochre-batch",
             "ochre-ingest",
@@ -45,11 +49,13 @@ pub const INWARD: [(&str, &[&str]); 10] = [
 pub const DOUBLES: &str = "ochre-doubles";
 
 /// Crates from outside that only these crates of ours may use (as a normal or build dependency).
-pub const RESERVED: [(&str, &[&str]); 8] = [
-    ("prost", &["ochre-store", "ochre"]),
+pub const RESERVED: [(&str, &[&str]); 10] = [
+    ("prost", &["ochre-store", "ochre-wire", "ochre-client", "ochre"]),
     ("prost-build", &["ochre-store"]),
-    ("protox", &["ochre-store"]),
-    ("tonic", &["ochre"]),
+    ("protox", &["ochre-store", "ochre-wire"]),
+    ("tonic", &["ochre-wire", "ochre-client", "ochre"]),
+    ("tonic-prost", &["ochre-wire", "ochre-client", "ochre"]),
+    ("tonic-prost-build", &["ochre-wire"]),
     ("datafusion", &["ochre-query", "ochre-database"]),
     ("anyhow", &["ochre"]),
     ("kube", &[]),

@@ -21,12 +21,14 @@
 pub mod column;
 pub mod identity;
 pub mod interval;
+pub mod matching;
 pub mod name;
 pub mod partition;
 pub mod path;
 pub mod rules;
 pub mod size;
 pub mod stamp;
+pub mod token;
 
 pub use column::{ColumnId, ColumnKind, FieldType};
 pub use identity::{Epoch, Incarnation, LogId, Sequence};

@@ -1,8 +1,32 @@
-//! The rules of one database on one node, as far as they exist.
+//! The rules of one database on one node: everything that an operator may say about it.
+//!
+//! ```text
+//!   document (YAML, JSON, protobuf) --read--> tree --check, all mistakes at once--> Rules --applied as a whole-->
+//! ```
+//!
+//! What a document does not say has its default.
 
+mod diff;
+pub mod document;
+mod render;
+pub mod schema;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ColumnKind;
+use crate::matching::{RowMatch, TablePattern};
+use crate::name::{ColumnName, TableName};
+use crate::partition::Template;
 use crate::size::ByteSize;
+
+pub use diff::{Change, diff, fields};
+pub use document::{Document, Problem, Problems, Target};
+pub use render::render;
+
+/// The partition rules that a document may have.
+pub const MAX_PARTITION_RULES: usize = 100;
 
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,6 +36,41 @@ pub enum Ack {
     /// Once the log has it on stable storage.
     #[default]
     Durable,
+}
+
+/// How the log treats this database. The log's home and flush interval are the node's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogRules {
+    /// When a write is acknowledged.
+    pub ack: Ack,
+}
+
+/// One partition rule: how the rows of some tables lie together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionRule {
+    /// The tables that it is for.
+    pub tables: TablePattern,
+    /// What makes their partition keys.
+    pub template: Arc<Template>,
+}
+
+/// The partition rules in order: the first whose pattern matches a table decides.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PartitionRules {
+    /// At most [`MAX_PARTITION_RULES`].
+    pub rules: Vec<PartitionRule>,
+    /// What holds for tables that no rule matches: one partition a day.
+    pub otherwise: Arc<Template>,
+}
+
+impl PartitionRules {
+    /// The template of a table, and the position of the rule that it comes from; `None` if none matches.
+    pub fn template(&self, table: &TableName) -> (&Arc<Template>, Option<usize>) {
+        match self.rules.iter().position(|rule| rule.tables.matches(table)) {
+            Some(position) => (&self.rules[position].template, Some(position)),
+            None => (&self.otherwise, None),
+        }
+    }
 }
 
 /// When an open chunk is frozen, and a frozen one persisted.
@@ -38,6 +97,43 @@ impl Default for BufferRules {
     }
 }
 
+/// The order of rows in chunks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SortRule {
+    /// Chosen at a table's first freeze: tags with few values first.
+    #[default]
+    Auto,
+    /// These tags first, in this order, where a table has them; then its other tags.
+    Tags(Vec<ColumnName>),
+}
+
+/// What becomes of chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifecycleRules {
+    /// The order of rows in chunks that are frozen from now on.
+    pub sort: SortRule,
+    /// Whether writes are taken.
+    pub mutable: bool,
+}
+
+impl Default for LifecycleRules {
+    fn default() -> Self {
+        Self { sort: SortRule::Auto, mutable: true }
+    }
+}
+
+/// Which rows this node keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum StoreRule {
+    /// All.
+    #[default]
+    All,
+    /// None: what nothing stores and nothing sends is refused.
+    None,
+    /// Those that match; others are refused line by line.
+    Match(RowMatch),
+}
+
 /// What one database accepts at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -51,6 +147,12 @@ pub struct Limits {
     pub line: ByteSize,
     /// Bytes of a request's body, after decompression.
     pub body: ByteSize,
+    /// Memory that one query may take, within what all queries of the server have.
+    pub query_memory: ByteSize,
+    /// How long a query may run.
+    pub query_time: Duration,
+    /// Queries that may run at a time; further ones wait for their turn.
+    pub concurrent_queries: usize,
 }
 
 impl Default for Limits {
@@ -61,6 +163,9 @@ impl Default for Limits {
             partitions_per_write: 5_000,
             line: ByteSize::mib(4),
             body: ByteSize::mib(64),
+            query_memory: ByteSize(2 << 30),
+            query_time: Duration::from_secs(5 * 60),
+            concurrent_queries: 32,
         }
     }
 }
@@ -68,10 +173,18 @@ impl Default for Limits {
 /// Everything that an operator may say about one database on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
-    /// When a write is acknowledged.
-    pub ack: Ack,
+    /// How rows are partitioned.
+    pub partition: PartitionRules,
+    /// The kinds that columns of these names have, in every table.
+    pub columns: BTreeMap<ColumnName, ColumnKind>,
+    /// How the log treats it.
+    pub log: LogRules,
     /// When chunks change their state.
     pub buffer: BufferRules,
+    /// What becomes of chunks.
+    pub lifecycle: LifecycleRules,
+    /// Which rows are kept.
+    pub store: StoreRule,
     /// What is accepted at most.
     pub limits: Limits,
 }

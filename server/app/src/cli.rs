@@ -6,8 +6,10 @@ mod database;
 mod inspect;
 mod lines;
 mod query;
+mod rules;
 mod status;
 mod table;
+mod token;
 mod write;
 
 use std::process::ExitCode;
@@ -37,6 +39,12 @@ enum Command {
     /// Create and list databases.
     #[command(subcommand)]
     Database(database::Database),
+    /// Check, apply, show and explain the rules of databases.
+    #[command(subcommand)]
+    Rules(rules::Rules),
+    /// Make, list and end tokens.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Look at what a node has in its object store and log, without a server and without changing anything.
     Inspect(inspect::Inspect),
     /// Look at the configuration.
@@ -55,7 +63,11 @@ pub enum Stop {
 
 impl<E: Into<anyhow::Error>> From<E> for Stop {
     fn from(error: E) -> Self {
-        Self::Failed(error.into())
+        let error = error.into();
+        match error.downcast_ref() {
+            Some(ochre_client::Error::Usage(message)) => Self::Usage(message.clone()),
+            _ => Self::Failed(error),
+        }
     }
 }
 
@@ -93,6 +105,8 @@ fn run(command: Command) -> Result<(), Stop> {
         Command::Query(command) => client_runtime()?.block_on(command.run()),
         Command::Status(command) => client_runtime()?.block_on(command.run()),
         Command::Database(command) => client_runtime()?.block_on(command.run()),
+        Command::Rules(command) => client_runtime()?.block_on(command.run()),
+        Command::Token(command) => client_runtime()?.block_on(command.run()),
         Command::Inspect(command) => client_runtime()?.block_on(command.run()),
     }
 }

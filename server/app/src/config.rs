@@ -11,7 +11,8 @@
 //! 3. A key that is not known is refused, never ignored.
 //!
 //! # Absent on purpose
-//! Tokens and TLS: they come with their own concern. Rules of a single database: these belong to the database.
+//! Tokens themselves: only the file that they are in is named here. Rules of a single database: these belong to the
+//! database.
 
 mod concerns;
 mod file;
@@ -21,7 +22,7 @@ mod show;
 mod sources;
 mod values;
 
-pub use concerns::{Config, Logging};
+pub use concerns::{Config, Logging, Tls};
 pub use setting::Setting;
 pub use show::{show_json, show_text};
 pub use sources::{Flags, Sources};

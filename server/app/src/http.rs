@@ -1,7 +1,7 @@
 //! The HTTP interfaces, on one port, over HTTP/1.1 and HTTP/2.
 //!
 //! ```text
-//!   listener -> connection -> decorate (ids, versions, CORS) -> admission -> /write /api/v2 /api/v3 /query /health …
+//!   listener -> TLS -> connection -> decorate (ids, versions, CORS) -> auth -> admission -> /write /api/v2 /query …
 //!                                                                               |            |
 //!                                                          body (limits, gzip) -'            `- Failure -> error body
 //!                                                                               `- Backend (the node)    of that API
@@ -15,7 +15,7 @@
 //! 5. No query string, header or body is ever logged: they carry passwords.
 //!
 //! # Absent on purpose
-//! Any decision about data: that is the node's. Tokens: they come with their own issue; credentials are ignored.
+//! Any decision about data: that is the node's. Who may do what: that is `auth`'s, which comes before.
 
 pub mod admission;
 pub mod backend;
@@ -33,6 +33,7 @@ pub mod node_report;
 pub mod params;
 pub mod router;
 pub mod state;
+pub mod tls;
 pub mod v1;
 pub mod v2;
 pub mod v3;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   ochre serve --> config -> lock -> listener -> node -> ready … signal -> drain -> close
-//!   ochre write | query | status | database --> HTTP --> a server
+//!   ochre write | query | status | database | rules | token --> ochre-client --> a server
 //!   ochre inspect --> object store and log, read-only
 //! ```
 //!
@@ -11,8 +11,11 @@
 //! 2. Standard output carries answers (and the ready line) only; everything else goes to standard error.
 //! 3. Two processes never share a data directory.
 
+mod auth;
 mod cli;
 mod config;
+mod flight;
+mod grpc;
 mod http;
 mod logging;
 mod machine;

@@ -1,7 +1,7 @@
 //! `ochre serve`: from a configuration to a server, and back to nothing.
 //!
 //! ```text
-//!   lock the data directory -> listen (503) -> open the node -> ready
+//!   lock the data directory -> read tokens and certificates -> listen (503) -> open the node -> ready
 //!   signal -> refuse new requests, accept no more -> drain -> close the node -> exit 0
 //!   fenced, or the log failed -> the same without closing -> exit 1
 //! ```
@@ -17,15 +17,20 @@ use ochre_env::{DiskLock, Env};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::auth::{Access, open_token_file};
 use crate::config::{Config, LogHomeKind};
 use crate::http::health::VERSION;
-use crate::http::listen::{Limits, listen};
+use crate::http::listen::{Encryption, Limits, Listening, listen};
 use crate::http::node::NodeBackend;
 use crate::http::router::router;
 use crate::http::state::{App, MemorySplit};
+use crate::http::tls;
 
 /// How long requests may take to end when the node can't serve them any more.
 const SHORT_DRAIN: Duration = Duration::from_secs(1);
+
+/// The operators' tokens, in the data directory unless told.
+const TOKEN_FILE: &str = "admin.token";
 
 /// Why serving ended.
 enum End {
@@ -39,18 +44,15 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let data_dir = std::path::absolute(&config.storage.data_dir).context("finding the data directory")?;
     let _lock = lock(&env, &data_dir)?;
     let mut signals = Signals::new()?;
-    let app = Arc::new(App::new(config, &env));
+    let access = access(config, &env, &data_dir)?;
+    let app = Arc::new(App::new(config, &env, access));
     if app.body_limit < config.limits.body.as_usize() {
         tracing::warn!(
             limit = app.body_limit,
             "limits.body is more than half of the memory: bodies are limited to that"
         );
     }
-    let listener = TcpListener::bind(config.http.listen).await.with_context(|| {
-        format!("listening on {}: is the address in use? --listen takes another", config.http.listen)
-    })?;
-    let limits = Limits { connections: config.http.max_connections, read_timeout: config.http.read_timeout };
-    let listening = listen(listener, router(app.clone()), limits, env.clock.clone()).context("listening")?;
+    let listening = begin_to_listen(config, &env, &app).await?;
 
     let opening = open(config, &env, &data_dir);
     let node = tokio::select! {
@@ -117,6 +119,28 @@ fn lock(env: &Env, data_dir: &Path) -> anyhow::Result<Box<dyn DiskLock>> {
     }
 }
 
+async fn begin_to_listen(config: &Config, env: &Env, app: &Arc<App>) -> anyhow::Result<Listening> {
+    let encryption = tls::acceptor(&*env.disk, &config.tls)
+        .context("preparing TLS")?
+        .map(|acceptor| Encryption { acceptor, failed: app.metrics.failed_handshakes.clone() });
+    let listener = TcpListener::bind(config.http.listen).await.with_context(|| {
+        format!("listening on {}: is the address in use? --listen takes another", config.http.listen)
+    })?;
+    let limits = Limits { connections: config.http.max_connections, read_timeout: config.http.read_timeout };
+    listen(listener, router(app.clone()), limits, encryption, env.clock.clone()).context("listening")
+}
+
+/// Who gets in: everybody if told so, else whoever has a token.
+fn access(config: &Config, env: &Env, data_dir: &Path) -> anyhow::Result<Access> {
+    if config.http.without_auth {
+        return Ok(Access::Everybody);
+    }
+    let path = config.http.token_file.clone().unwrap_or_else(|| data_dir.join(TOKEN_FILE));
+    let operators = open_token_file(env, &path).context("reading the operators' tokens")?;
+    tracing::info!(path = %path.display(), tokens = operators.len(), "a token is asked for: this file has the operators'");
+    Ok(Access::Tokens { operators })
+}
+
 async fn open(config: &Config, env: &Env, data_dir: &Path) -> anyhow::Result<Arc<Node>> {
     let url = object_store_url(&config.storage.object_store, data_dir)?;
     let objects =
@@ -158,6 +182,9 @@ pub fn object_store_url(given: &str, data_dir: &Path) -> anyhow::Result<String> 
 fn ready(config: &Config, address: std::net::SocketAddr) -> anyhow::Result<()> {
     if config.http.without_auth {
         tracing::warn!(%address, "serving without authentication: whoever reaches this address can read and write");
+    }
+    if config.tls.cert.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(%address, "serving without TLS: tokens and data go over the network for everybody on it to read");
     }
     tracing::info!(node = %config.node.id, %address, version = VERSION, "ready");
     let mut out = std::io::stdout();

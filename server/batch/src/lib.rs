@@ -25,6 +25,7 @@ pub mod builder;
 pub mod codec;
 pub mod concat;
 pub mod fold;
+pub mod matching;
 pub mod rows;
 pub mod sort;
 pub mod split;

@@ -11,18 +11,20 @@ use ochre_batch::{Batch, codec, split};
 use ochre_log::{Appended, Log, LogError, Predecessor, Record};
 use ochre_store::buffer::{Buffer, Placed, TablePart};
 use ochre_store::memory::Held;
-use ochre_types::partition::Template;
-use ochre_types::rules::Ack;
+use ochre_types::rules::{Ack, PartitionRules};
 use ochre_types::{DatabaseName, Incarnation, Sequence, Stamp};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::clock::StampClock;
+use crate::database::{Parts, Shared};
 use crate::error::WriteError;
+use crate::rules::RulesInForce;
 use crate::schema::Schema;
 
-/// A batch that is encoded for the log and split for the buffer.
+/// A batch that is encoded for the log and split for the buffer, under the rules that were in force.
 #[derive(Debug)]
 pub struct Prepared {
+    rules: Arc<RulesInForce>,
     batch: Batch,
     payload: bytes::Bytes,
     parts: Vec<TablePart>,
@@ -30,14 +32,19 @@ pub struct Prepared {
 
 impl Prepared {
     /// Encodes and splits. Heavy: run it through `Compute`.
-    pub fn new(batch: Batch, template: &Arc<Template>, partition_limit: usize) -> Result<Self, WriteError> {
-        let parts = split_batch(&batch, template);
-        let partitions = parts.iter().map(|part| part.parts.len()).sum();
-        if partitions > partition_limit {
-            return Err(WriteError::TooManyPartitions { partitions, limit: partition_limit });
+    pub fn new(batch: Batch, rules: Arc<RulesInForce>) -> Result<Self, WriteError> {
+        let parts = split_batch(&batch, &rules.rules.partition);
+        let (partitions, limit) = (count_partitions(&parts), rules.rules.limits.partitions_per_write);
+        if partitions > limit {
+            return Err(WriteError::TooManyPartitions { partitions, limit });
         }
         let payload = codec::encode(&batch);
-        Ok(Self { batch, payload, parts })
+        Ok(Self { rules, batch, payload, parts })
+    }
+
+    /// The partitions that the batch has rows of.
+    pub fn partitions(&self) -> usize {
+        count_partitions(&self.parts)
     }
 
     /// Bytes that the batch will take in the buffer.
@@ -46,15 +53,22 @@ impl Prepared {
     }
 }
 
+fn count_partitions(parts: &[TablePart]) -> usize {
+    parts.iter().map(|part| part.parts.len()).sum()
+}
+
 /// The rows of a batch by table and partition.
-pub fn split_batch(batch: &Batch, template: &Arc<Template>) -> Vec<TablePart> {
+pub fn split_batch(batch: &Batch, rules: &PartitionRules) -> Vec<TablePart> {
     let tables = batch.tables().iter();
     tables
-        .map(|part| TablePart {
-            table: part.table.clone(),
-            columns: part.rows.columns().clone(),
-            template: template.clone(),
-            parts: split::split(&part.table, &part.rows, template),
+        .map(|part| {
+            let (template, _) = rules.template(&part.table);
+            TablePart {
+                table: part.table.clone(),
+                columns: part.rows.columns().clone(),
+                template: template.clone(),
+                parts: split::split(&part.table, &part.rows, template),
+            }
         })
         .collect()
 }
@@ -68,6 +82,8 @@ pub struct Acceptor {
     clock: Arc<StampClock>,
     buffer: Arc<Buffer>,
     schema: Arc<Schema>,
+    /// Changed only under the lock of the queue, so that what is logged was prepared under the rules in force.
+    rules: RwLock<Arc<RulesInForce>>,
     queue: Mutex<Queue>,
     /// Held while batches are applied, so that they are applied in the order of the queue.
     applying: Mutex<()>,
@@ -85,6 +101,7 @@ struct Queue {
 #[derive(Debug)]
 struct Pending {
     appended: Appended,
+    ack: Ack,
     placed: Placed,
     parts: Vec<TablePart>,
     _held: Held,
@@ -94,31 +111,51 @@ struct Pending {
 #[derive(Debug)]
 pub struct Logged {
     appended: Appended,
+    ack: Ack,
 }
 
 impl Acceptor {
-    /// An acceptor whose first frame will name `predecessor`.
-    pub fn new(
-        database: DatabaseName,
-        incarnation: Incarnation,
-        log: Log,
-        clock: Arc<StampClock>,
-        buffer: Arc<Buffer>,
-        schema: Arc<Schema>,
-        predecessor: Predecessor,
-    ) -> Self {
-        let queue = Mutex::new(Queue { start: Some((predecessor, None)), pending: VecDeque::new() });
-        Self { database, incarnation, log, clock, buffer, schema, queue, applying: Mutex::new(()) }
+    /// An acceptor for the database of `parts`, whose first frame will name the predecessor there.
+    pub fn new(shared: &Shared, parts: &Parts) -> Self {
+        let queue = Queue { start: Some((parts.predecessor, None)), pending: VecDeque::new() };
+        Self {
+            database: parts.name.clone(),
+            incarnation: shared.incarnation,
+            log: shared.log.clone(),
+            clock: shared.clock.clone(),
+            buffer: parts.buffer.clone(),
+            schema: parts.schema.clone(),
+            rules: RwLock::new(parts.rules.clone()),
+            queue: Mutex::new(queue),
+            applying: Mutex::new(()),
+        }
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> Arc<RulesInForce> {
+        self.rules.read().clone()
+    }
+
+    /// Puts rules into force: on return, they hold for everything that is logged from now on.
+    pub fn put_into_force(&self, rules: Arc<RulesInForce>) {
+        let _nothing_is_logged = self.queue.lock();
+        *self.rules.write() = rules;
     }
 
     /// Stamps a batch and queues it for the log. From here on it may become durable, whatever the caller does.
     ///
-    /// A conflict with the schema gives [`WriteError::SchemaChanged`] and leaves no trace: parse again.
+    /// Other rules than those that the batch was prepared under give [`WriteError::RulesChanged`], a conflict with the
+    /// schema [`WriteError::SchemaChanged`]; both leave no trace: parse again.
     pub fn log(&self, prepared: Prepared, held: Held) -> Result<Logged, WriteError> {
         let mut queue = self.queue.lock();
-        if self.schema.check(&prepared.batch).is_err() {
+        if !Arc::ptr_eq(&self.rules.read(), &prepared.rules) {
+            return Err(WriteError::RulesChanged(self.database.clone()));
+        }
+        let rules = &prepared.rules.rules;
+        if self.schema.check(&prepared.batch, &rules.columns).is_err() {
             return Err(WriteError::SchemaChanged(self.database.clone()));
         }
+        let ack = rules.log.ack;
         self.log_start(&mut queue)?;
         let stamp = self.clock.stamp().ok_or(WriteError::NoStamps)?;
         let payload = prepared.payload;
@@ -129,8 +166,14 @@ impl Acceptor {
         })?;
         self.schema.merge(&prepared.batch);
         let placed = self.placed(appended.sequence, stamp);
-        queue.pending.push_back(Pending { appended: appended.clone(), placed, parts: prepared.parts, _held: held });
-        Ok(Logged { appended })
+        queue.pending.push_back(Pending {
+            appended: appended.clone(),
+            ack,
+            placed,
+            parts: prepared.parts,
+            _held: held,
+        });
+        Ok(Logged { appended, ack })
     }
 
     /// Sees to it that this incarnation's first frame is in the log before any batch. A group that the log refuses
@@ -159,32 +202,41 @@ impl Acceptor {
         Placed { sequence, stamp, origin: self.incarnation, origin_sequence: sequence.0 }
     }
 
-    /// Waits as `ack` says, and until the batch is in the buffer. May be dropped at any time: the batch is then
-    /// applied with the next one, or by replay.
-    pub async fn settle(&self, logged: &Logged, ack: Ack, now: std::time::Duration) -> Result<(), WriteError> {
-        let outcome = match ack {
-            Ack::Durable => self.log.synced(&logged.appended).await,
-            Ack::Accepted => Ok(()),
-        };
-        self.apply_ready(ack, now)?;
+    /// Waits as the rules' `ack` says, and until the batch is in the buffer. May be dropped at any time: the batch is
+    /// then applied with the next one, or by replay.
+    pub async fn settle(&self, logged: &Logged, now: std::time::Duration) -> Result<(), WriteError> {
+        if logged.ack == Ack::Accepted {
+            self.apply_ready(now)?;
+            if !self.is_pending(&logged.appended) {
+                return Ok(());
+            }
+            // The rules were changed a moment ago, and a batch before this one has to be durable first.
+        }
+        let outcome = self.log.synced(&logged.appended).await;
+        self.apply_ready(now)?;
         Ok(outcome?)
     }
 
+    fn is_pending(&self, appended: &Appended) -> bool {
+        self.queue.lock().pending.iter().any(|pending| pending.appended.sequence == appended.sequence)
+    }
+
     /// Applies every batch at the head of the queue whose outcome is known (or, accepted, need not be).
-    pub fn apply_ready(&self, ack: Ack, now: std::time::Duration) -> Result<(), WriteError> {
+    pub fn apply_ready(&self, now: std::time::Duration) -> Result<(), WriteError> {
         let _in_order = self.applying.lock();
         loop {
-            let Some(pending) = self.next_ready(ack) else { return Ok(()) };
+            let Some(pending) = self.next_ready() else { return Ok(()) };
             self.buffer.apply(pending.placed, &pending.parts, now)?;
         }
     }
 
     /// The first batch that can be applied; those that the log refused are dropped on the way.
-    fn next_ready(&self, ack: Ack) -> Option<Pending> {
+    fn next_ready(&self) -> Option<Pending> {
         let mut queue = self.queue.lock();
         loop {
-            let outcome = match ack {
-                Ack::Durable => self.log.synced(&queue.pending.front()?.appended).now_or_never()?,
+            let front = queue.pending.front()?;
+            let outcome = match front.ack {
+                Ack::Durable => self.log.synced(&front.appended).now_or_never()?,
                 Ack::Accepted => Ok(()),
             };
             let pending = queue.pending.pop_front()?;

@@ -3,28 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
-use ochre_batch::Batch;
 use ochre_env::Env;
-use ochre_ingest::line_protocol::{self, Options, Rejected};
 use ochre_log::{Log, Predecessor};
 use ochre_store::buffer::Buffer;
 use ochre_store::catalog::{Catalog, ChunkMeta};
 use ochre_store::epoch::Fence;
 use ochre_store::lifecycle::{Demand, Lifecycle, LifecycleError};
-use ochre_store::memory::{BufferMemory, Pressure};
-use ochre_types::partition::Template;
+use ochre_store::memory::BufferMemory;
 use ochre_types::rules::Rules;
 use ochre_types::{DatabaseName, Incarnation, Sequence};
 
-use crate::accept::{Acceptor, Prepared};
+use crate::accept::Acceptor;
+use crate::alarm::PartitionAlarm;
 use crate::clock::StampClock;
-use crate::error::WriteError;
+use crate::gate::QueryGate;
+use crate::rules::{RulesError, RulesInForce};
 use crate::schema::Schema;
 use crate::status::DatabaseStatus;
-
-/// How often a write is parsed anew because the schema changed under it.
-const SCHEMA_RETRIES: usize = 5;
 
 /// What the databases of a node share.
 #[derive(Debug, Clone)]
@@ -41,23 +36,23 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub struct Database {
     name: DatabaseName,
-    rules: Rules,
-    template: Arc<Template>,
-    shared: Shared,
-    schema: Arc<Schema>,
-    acceptor: Acceptor,
+    pub(crate) shared: Shared,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) acceptor: Acceptor,
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) lifecycle: Arc<Lifecycle>,
-    counters: Counters,
+    pub(crate) gate: QueryGate,
+    pub(crate) alarm: PartitionAlarm,
+    pub(crate) counters: Counters,
 }
 
 #[derive(Debug, Default)]
-struct Counters {
-    rows: AtomicU64,
-    bytes: AtomicU64,
-    rejected_lines: AtomicU64,
-    refused_writes: AtomicU64,
+pub(crate) struct Counters {
+    pub rows: AtomicU64,
+    pub bytes: AtomicU64,
+    pub rejected_lines: AtomicU64,
+    pub refused_writes: AtomicU64,
 }
 
 /// Totals of a database since the server was started.
@@ -73,22 +68,10 @@ pub struct WriteTotals {
     pub refused_writes: u64,
 }
 
-/// What became of a write of lines.
-#[derive(Debug, Default)]
-pub struct Written {
-    /// Lines stored and acknowledged.
-    pub lines: usize,
-    /// The first refused lines.
-    pub rejected: Vec<Rejected>,
-    /// How many lines were refused in all.
-    pub rejected_total: usize,
-}
-
 /// The parts of a database that opening it has made.
 pub(crate) struct Parts {
     pub name: DatabaseName,
-    pub rules: Rules,
-    pub template: Arc<Template>,
+    pub rules: Arc<RulesInForce>,
     pub schema: Arc<Schema>,
     pub buffer: Arc<Buffer>,
     pub catalog: Arc<Catalog>,
@@ -98,25 +81,17 @@ pub(crate) struct Parts {
 
 impl Database {
     pub(crate) fn new(shared: Shared, parts: Parts) -> Self {
-        let acceptor = Acceptor::new(
-            parts.name.clone(),
-            shared.incarnation,
-            shared.log.clone(),
-            shared.clock.clone(),
-            parts.buffer.clone(),
-            parts.schema.clone(),
-            parts.predecessor,
-        );
+        let acceptor = Acceptor::new(&shared, &parts);
         Self {
             name: parts.name,
-            rules: parts.rules,
-            template: parts.template,
             shared,
             schema: parts.schema,
             acceptor,
             buffer: parts.buffer,
             catalog: parts.catalog,
             lifecycle: parts.lifecycle,
+            gate: QueryGate::new(),
+            alarm: PartitionAlarm::default(),
             counters: Counters::default(),
         }
     }
@@ -127,67 +102,37 @@ impl Database {
     }
 
     /// The rules in force.
-    pub fn rules(&self) -> &Rules {
-        &self.rules
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules_in_force().rules.clone()
     }
 
-    /// Parses line protocol and stores the good lines, all or nothing where `options` say so. On success they are
-    /// acknowledged as the rules' `ack` says.
-    pub async fn write_lines(&self, body: Bytes, options: &Options) -> Result<Written, WriteError> {
-        let result = self.try_write_lines(&body, options).await;
-        match &result {
-            Ok(written) => {
-                self.counters.rows.fetch_add(written.lines as u64, Ordering::Relaxed);
-                self.counters.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-                self.counters.rejected_lines.fetch_add(written.rejected_total as u64, Ordering::Relaxed);
-            }
-            Err(_) => {
-                self.counters.refused_writes.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        result
+    pub(crate) fn rules_in_force(&self) -> Arc<RulesInForce> {
+        self.acceptor.rules()
     }
 
-    async fn try_write_lines(&self, body: &Bytes, options: &Options) -> Result<Written, WriteError> {
-        let mut tries = 0;
-        loop {
-            let (schema, body, options) = (self.schema.clone(), body.clone(), options.clone());
-            let parsed = self.shared.env.compute.run(move || line_protocol::parse(&body, &*schema, &options)).await;
-            let written =
-                Written { lines: parsed.lines, rejected: parsed.rejected, rejected_total: parsed.rejected_total };
-            if parsed.batch.is_empty() {
-                return Ok(Written { lines: 0, ..written });
-            }
-            match self.write(parsed.batch).await {
-                Err(WriteError::SchemaChanged(_)) if tries < SCHEMA_RETRIES => tries += 1,
-                Err(error) => return Err(error),
-                Ok(()) => return Ok(written),
-            }
-        }
+    /// Puts rules into force that the catalog has.
+    pub(crate) fn put_into_force(&self, rules: Arc<RulesInForce>) {
+        let chunks = &rules.rules;
+        let (buffer, sort) = (chunks.buffer, chunks.lifecycle.sort.clone());
+        self.acceptor.put_into_force(rules);
+        self.lifecycle.set_rules(buffer, sort);
     }
 
-    /// Stores a batch that was built against this database's schema.
-    pub async fn write(&self, batch: Batch) -> Result<(), WriteError> {
-        self.check_fence().await?;
-        let (template, limit) = (self.template.clone(), self.rules.limits.partitions_per_write);
-        let prepared = self.shared.env.compute.run(move || Prepared::new(batch, &template, limit)).await?;
-        let bytes = prepared.memory_size();
-        let memory = &self.shared.memory;
-        let pressure = memory.pressure_with(bytes);
-        if pressure >= Pressure::Soft {
-            self.lifecycle.wake();
+    /// Puts rules into force that the catalog has and that nobody waited for, as after a failure of the object store.
+    pub(crate) fn catch_up_rules(&self, defaults: &Rules) -> Result<(), RulesError> {
+        let state = self.catalog.state();
+        let Some(record) = &state.rules else { return Ok(()) };
+        if record.generation <= self.rules_in_force().generation {
+            return Ok(());
         }
-        if pressure == Pressure::Hard {
-            return Err(WriteError::MemoryFull { held: memory.held(), limit: memory.limit() });
-        }
-        self.shared.clock.catch_up().await;
-        let logged = self.acceptor.log(prepared, memory.hold(bytes))?;
-        self.acceptor.settle(&logged, self.rules.ack, self.shared.env.clock.monotonic()).await?;
-        self.check_fence().await
-    }
-
-    async fn check_fence(&self) -> Result<(), WriteError> {
-        self.shared.fence.ensure_held().await.map_err(|fenced| WriteError::Fenced(fenced.to_string()))
+        let read = RulesInForce::read(record, defaults).map_err(|problems| RulesError::Unreadable {
+            target: format!("database {}", self.name),
+            generation: record.generation,
+            problems,
+        })?;
+        self.put_into_force(Arc::new(read));
+        tracing::info!(database = %self.name, generation = record.generation, "rules are in force that the catalog took late");
+        Ok(())
     }
 
     /// Freezes every open chunk now.
@@ -231,6 +176,8 @@ impl Database {
             buffered_rows: buffered.rows,
             low_water: state.low_water.map_or(Sequence::ZERO, |mark| mark.sequence),
             writes: self.totals(),
+            rules_generation: self.rules_in_force().generation,
+            partition_alarm: self.alarm.raised(self.shared.env.clock.monotonic(), self.buffer.partition_load()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ochre_ingest::arrow::Refused;
 use ochre_log::LogError;
 use ochre_types::{ByteSize, DatabaseName, NodeId};
 
@@ -33,6 +34,18 @@ pub enum WriteError {
     /// Other writes kept changing the schema in a way that this one conflicts with.
     #[error("the schema of database {0} changed while this write was checked: retry")]
     SchemaChanged(DatabaseName),
+    /// The rules kept changing while this write was prepared.
+    #[error("the rules of database {0} changed while this write was prepared: retry")]
+    RulesChanged(DatabaseName),
+    /// The rules refuse all writes.
+    #[error("database {0} takes no writes, as lifecycle.mutable is false in its rules: retry once that is changed")]
+    ReadOnly(DatabaseName),
+    /// The rules keep no rows, and there is nowhere else to send them.
+    #[error("database {0} keeps no rows, as store is none in its rules: retry once that is changed")]
+    NotStored(DatabaseName),
+    /// The rows are not such as the table or the rules allow.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// One write touches more partitions than allowed.
     #[error(
         "the write touches {partitions} partitions, and at most {limit} are allowed: split it by time, or raise limits.partitions_per_write"
@@ -63,18 +76,23 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Whether schema or rules changed while the write was prepared, so that it only has to be prepared anew.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        matches!(self, Self::SchemaChanged(_) | Self::RulesChanged(_))
+    }
+
     /// After which time the same write may succeed, if it may at all without anybody's doing.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::MemoryFull { .. } | Self::SchemaChanged(_) => Some(Duration::from_secs(1)),
+            Self::MemoryFull { .. } | Self::SchemaChanged(_) | Self::RulesChanged(_) => Some(Duration::from_secs(1)),
             Self::Log(error) if error.is_retryable() => Some(Duration::from_secs(2)),
             Self::Log(LogError::TooLarge { .. }) => None,
             // A failed log, a fenced or stopping server: this process will not take it, its successor will.
             Self::Log(_) | Self::Fenced(_) | Self::Stopping | Self::NoStamps => Some(Duration::from_secs(5)),
             Self::Catalog(_) => Some(Duration::from_secs(5)),
-            // Somebody has to repair it; senders must keep the rows until then.
-            Self::NotServed { .. } => Some(Duration::from_secs(60)),
-            Self::TooManyPartitions { .. } | Self::UnknownDatabase(_) | Self::Buffer(_) => None,
+            // Somebody has to change or repair it; senders must keep the rows until then.
+            Self::NotServed { .. } | Self::ReadOnly(_) | Self::NotStored(_) => Some(Duration::from_secs(60)),
+            Self::TooManyPartitions { .. } | Self::UnknownDatabase(_) | Self::Refused(_) | Self::Buffer(_) => None,
         }
     }
 }

@@ -6,16 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
-use ochre_batch::codec;
+use ochre_batch::{Rows, TableRows, codec, split};
 use ochre_env::Env;
 use ochre_log::{DirectoryReader, FrameKind, Inspection, LogError, ReadItem};
-use ochre_store::catalog::{Catalog, CatalogState, LoadError, NodeCatalog};
+use ochre_store::catalog::{Catalog, CatalogState, LoadError, LogRange, NodeCatalog};
 use ochre_store::epoch::{self, ClaimError, EpochRecord};
 use ochre_store::object::Layout;
 use ochre_types::partition::{PartitionKey, Template};
 use ochre_types::{DatabaseName, LogId, Sequence, TableName};
-
-use crate::accept::split_batch;
 
 /// What was found of a node.
 #[derive(Debug)]
@@ -131,17 +129,39 @@ fn report(revision: u64, state: &CatalogState) -> CatalogReport {
     }
 }
 
-/// The last frame of which each partition has its rows in chunks, as far as they came from one log.
-type Covered = BTreeMap<(TableName, u64, PartitionKey), Sequence>;
+/// The chunks of one table that came from one log: by template and partition, the frames of which each has its rows.
+#[derive(Default)]
+struct Covered(BTreeMap<u64, (Template, BTreeMap<PartitionKey, Vec<LogRange>>)>);
 
-fn covered(state: &CatalogState, log: LogId) -> Covered {
-    let mut covered = Covered::new();
+/// What one log's chunks cover, by table.
+fn covered(state: &CatalogState, log: LogId) -> BTreeMap<TableName, Covered> {
+    let mut covered: BTreeMap<TableName, Covered> = BTreeMap::new();
     for chunk in state.chunks().filter(|chunk| chunk.log.log == log) {
-        let partition = (chunk.table.clone(), chunk.template.0, chunk.partition_key.clone());
-        let last = covered.entry(partition).or_default();
-        *last = (*last).max(chunk.log.last);
+        // Chunks of a template that this release can't read count for nothing: rather too much is reported than too
+        // little.
+        let Some(Ok(template)) = state.templates.get(&chunk.template).map(|text| text.parse()) else { continue };
+        let table = covered.entry(chunk.table.clone()).or_default();
+        let (_, partitions) = table.0.entry(chunk.template.0).or_insert_with(|| (template, BTreeMap::new()));
+        partitions.entry(chunk.partition_key.clone()).or_default().push(chunk.log);
     }
     covered
+}
+
+impl Covered {
+    /// Of the rows of a frame, how many are in no chunk. Rules may have changed in between, so each template that there
+    /// are chunks of is asked.
+    fn left_of(&self, part: &TableRows, sequence: Sequence) -> usize {
+        let mut left = vec![part.rows.clone()];
+        for (template, partitions) in self.0.values() {
+            let has = |key: &PartitionKey| {
+                let mut ranges = partitions.get(key).into_iter().flatten();
+                ranges.any(|range| range.first <= sequence && sequence <= range.last)
+            };
+            let parts = left.iter().flat_map(|rows| split::split(&part.table, rows, template));
+            left = parts.filter(|(key, _)| !has(key)).map(|(_, rows)| rows).collect();
+        }
+        left.iter().map(Rows::len).sum()
+    }
 }
 
 async fn in_log_only(
@@ -150,9 +170,8 @@ async fn in_log_only(
     inspection: &Inspection,
     states: &BTreeMap<DatabaseName, CatalogState>,
 ) -> Result<BTreeMap<DatabaseName, InLogOnly>, LogError> {
-    let template = Arc::new(Template::default());
     let log = inspection.log_id.unwrap_or_default();
-    let covered: BTreeMap<&DatabaseName, Covered> =
+    let covered: BTreeMap<&DatabaseName, BTreeMap<TableName, Covered>> =
         states.iter().map(|(name, state)| (name, covered(state, log))).collect();
     let mut found: BTreeMap<DatabaseName, InLogOnly> =
         inspection.databases.keys().map(|name| (name.clone(), InLogOnly::default())).collect();
@@ -174,15 +193,11 @@ async fn in_log_only(
             continue;
         };
         let chunks = covered.get(&database);
-        let mut rows = 0;
-        for part in split_batch(&batch, &template) {
-            for (key, part_rows) in part.parts {
-                let partition = (part.table.clone(), template.id(), key);
-                if chunks.and_then(|chunks| chunks.get(&partition)).is_none_or(|last| *last < sequence) {
-                    rows += part_rows.len() as u64;
-                }
-            }
-        }
+        let rows = batch.tables().iter().map(|part| match chunks.and_then(|chunks| chunks.get(&part.table)) {
+            Some(covered) => covered.left_of(part, sequence) as u64,
+            None => part.rows.len() as u64,
+        });
+        let rows: u64 = rows.sum();
         if rows > 0 {
             let durable = inspection.databases.get(&database).is_some_and(|log| sequence <= log.synced_through);
             only.batches += 1;

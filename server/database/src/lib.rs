@@ -14,27 +14,39 @@
 //!    has shown, a crash can't take back.
 //! 3. A batch whose group commit was refused is never applied, not by this start and not by a replay.
 //! 4. Replay applies exactly what the catalog's chunks do not have yet.
-//! 5. Every stamp is above every stamp in the log and the catalogs, and below a ceiling that the catalog holds.
+//! 5. Rules change as a whole: what is logged after a change was acknowledged was prepared under the new rules.
+//! 6. Every stamp is above every stamp in the log and the catalogs, and below a ceiling that the catalog holds.
 //!
 //! # Absent on purpose
 //! HTTP, command lines, configuration files (see `app`); anything about other nodes (see `federation`, to come).
 
 mod accept;
+mod alarm;
 mod clock;
 mod database;
 mod error;
+pub mod explain;
+mod gate;
 pub mod inspect;
 mod node;
+mod opening;
+mod query;
 mod replay;
+pub mod rules;
 mod schema;
+pub mod simulate;
 mod source;
 mod status;
 mod system;
+mod tokens;
+mod write;
 
-pub use database::{Database, Written};
+pub use database::Database;
 pub use error::{OpenError, WriteError};
 pub use node::{DatabaseInfo, Health, LogHome, Node, NodeConfig, StopReason};
 pub use status::{DatabaseStatus, NodeStatus};
+pub use tokens::{MAX_TOKENS, TokenError};
+pub use write::Written;
 
 #[cfg(test)]
 mod tests;

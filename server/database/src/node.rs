@@ -9,26 +9,21 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use ochre_env::Env;
 use ochre_log::{Home, Log, LogConfig, Opened};
-use ochre_query::{Engine, EngineConfig, Params, QueryError, QueryResult};
-use ochre_store::buffer::Buffer;
-use ochre_store::catalog::{self, Catalog, Checkpoints, DatabaseEntry, LoadError, NodeCatalog, NodeEdit, Owner};
+use ochre_query::{Engine, EngineConfig};
+use ochre_store::catalog::{Checkpoints, DatabaseEntry, NodeCatalog, NodeEdit, Owner};
 use ochre_store::epoch;
-use ochre_store::lifecycle::Lifecycle;
 use ochre_store::memory::BufferMemory;
 use ochre_store::object::{self, Layout};
-use ochre_store::persist::Persister;
-use ochre_types::partition::Template;
 use ochre_types::rules::Rules;
-use ochre_types::{ByteSize, DatabaseName, Epoch, Hlc, Incarnation, NodeId, Sequence, Stamp};
+use ochre_types::{ByteSize, DatabaseName, Epoch, Hlc, Incarnation, NodeId, Sequence};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::clock::StampClock;
-use crate::database::{Database, Parts, Shared};
+use crate::database::{Database, Shared};
 use crate::error::{OpenError, WriteError};
-use crate::replay::Replay;
-use crate::schema::Schema;
-use crate::source::DatabaseSource;
+use crate::rules::DefaultRules;
+use crate::tokens::TokenIndex;
 
 /// How often the node looks after its stamp ceiling and its log.
 const WATCH: Duration = Duration::from_secs(1);
@@ -57,7 +52,7 @@ pub struct NodeConfig {
     pub log: LogHome,
     /// The budget of buffers and queries together.
     pub memory: ByteSize,
-    /// What a new database starts from.
+    /// The rules where no document says otherwise: of databases without one, and for what theirs does not say.
     pub rules: Rules,
     /// Whether a write to a database that does not exist makes it.
     pub auto_create: bool,
@@ -105,16 +100,19 @@ pub struct Node {
     pub(crate) started: Duration,
     pub(crate) shared: Shared,
     pub(crate) catalog: NodeCatalog,
-    owner: Owner,
-    engine: Engine,
-    template: Arc<Template>,
-    databases: RwLock<BTreeMap<DatabaseName, Arc<Database>>>,
+    pub(crate) owner: Owner,
+    pub(crate) engine: Engine,
+    pub(crate) databases: RwLock<BTreeMap<DatabaseName, Arc<Database>>>,
     /// Databases that could not be opened, and why.
-    not_served: RwLock<BTreeMap<DatabaseName, String>>,
+    pub(crate) not_served: RwLock<BTreeMap<DatabaseName, String>>,
     /// One creation at a time.
     creating: tokio::sync::Mutex<()>,
+    /// One change of rules or tokens at a time: the fence is one for all databases.
+    pub(crate) applying: tokio::sync::Mutex<()>,
+    pub(crate) default_rules: DefaultRules,
+    pub(crate) token_index: TokenIndex,
     /// Low-water marks, as the lifecycles report them.
-    low_water: Arc<Mutex<BTreeMap<DatabaseName, Sequence>>>,
+    pub(crate) low_water: Arc<Mutex<BTreeMap<DatabaseName, Sequence>>>,
     stop: watch::Sender<Option<StopReason>>,
     stopping: watch::Sender<bool>,
 }
@@ -145,7 +143,9 @@ impl Node {
             catalog,
             owner,
             engine,
-            template: Arc::new(Template::default()),
+            default_rules: DefaultRules::new(&config.rules),
+            token_index: TokenIndex::default(),
+            applying: tokio::sync::Mutex::new(()),
             databases: RwLock::new(BTreeMap::new()),
             not_served: RwLock::new(BTreeMap::new()),
             creating: tokio::sync::Mutex::new(()),
@@ -180,106 +180,18 @@ impl Node {
         Ok(())
     }
 
-    async fn open_databases(&self, opened: &Opened) -> Result<(), OpenError> {
-        let state = self.catalog.state();
-        for name in opened.databases.keys().filter(|name| !state.databases.contains_key(*name)) {
-            tracing::warn!(database = %name, "the log has frames of a database that the node's catalog does not know: they are left where they are");
-        }
-        for (name, entry) in &state.databases {
-            match self.open_database(name, entry.created, Some(opened)).await {
-                Ok(database) => {
-                    self.databases.write().insert(name.clone(), database);
-                }
-                Err(OpenError::Unusable { database, reason }) => {
-                    tracing::error!(%database, %reason, "this database is not served; the others are");
-                    self.not_served.write().insert(database, reason);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes over a database's catalog, replays its log, and starts its lifecycle.
-    async fn open_database(
-        &self,
-        name: &DatabaseName,
-        created: Stamp,
-        opened: Option<&Opened>,
-    ) -> Result<Arc<Database>, OpenError> {
-        let catalog = Catalog::open(&self.owner, name, created).await.map_err(|error| match &error {
-            catalog::OpenError::Load(LoadError::Damaged { .. } | LoadError::OtherDatabase { .. }) => {
-                OpenError::Unusable { database: name.clone(), reason: error.to_string() }
-            }
-            _ => OpenError::Catalog { what: format!("database {name}"), reason: error.to_string() },
-        })?;
-        let catalog = Arc::new(catalog);
-        let state = catalog.state();
-        let shared = &self.shared;
-        let log_id = shared.log.log_id();
-        let buffer = Buffer::restore(&state, &self.owner.layout, log_id, shared.incarnation, shared.memory.clone());
-        let buffer = Arc::new(buffer);
-        let schema = Arc::new(Schema::default());
-        for table in buffer.tables() {
-            schema.restore(&table, &buffer.columns(table.as_str()).unwrap_or_default());
-        }
-        let lifecycle = Arc::new(self.lifecycle(name, &buffer, &catalog));
-        let low_water = state.low_water.filter(|mark| mark.log == log_id).map_or(Sequence::ZERO, |mark| mark.sequence);
-        shared.log.raise(name, low_water);
-        let replay = Replay {
-            database: name,
-            log: &shared.log,
-            buffer: &buffer,
-            schema: &schema,
-            lifecycle: &lifecycle,
-            memory: &shared.memory,
-            template: &self.template,
-            env: &shared.env,
-        };
-        let replayed = replay.run(low_water).await?;
-        tracing::info!(database = %name, frames = replayed.frames, rows = replayed.rows, after = %low_water, "replayed the log");
-        self.low_water.lock().insert(name.clone(), low_water);
-        let predecessor = opened.and_then(|opened| opened.databases.get(name)?.predecessor).unwrap_or_default();
-        let running = lifecycle.clone();
-        shared.env.tasks.spawn("lifecycle", running.run());
-        let parts = Parts {
-            name: name.clone(),
-            rules: self.config.rules.clone(),
-            template: self.template.clone(),
-            schema,
-            buffer,
-            catalog,
-            lifecycle,
-            predecessor,
-        };
-        Ok(Arc::new(Database::new(shared.clone(), parts)))
-    }
-
-    fn lifecycle(&self, name: &DatabaseName, buffer: &Arc<Buffer>, catalog: &Arc<Catalog>) -> Lifecycle {
-        let persister = Persister {
-            objects: self.owner.store.clone(),
-            layout: self.owner.layout.clone(),
-            database: name.clone(),
-            log: self.shared.log.log_id(),
-            env: self.shared.env.clone(),
-        };
-        let (low_water, log, database) = (self.low_water.clone(), self.shared.log.clone(), name.clone());
-        let on_low_water = move |sequence: Sequence| {
-            let mut marks = low_water.lock();
-            marks.insert(database.clone(), sequence);
-            log.release(&marks);
-        };
-        let rules = self.config.rules.buffer;
-        Lifecycle::new(buffer.clone(), catalog.clone(), persister, self.shared.memory.clone(), rules, on_low_water)
-    }
-
-    /// Looks after the stamp ceiling and the log until the node stops.
+    /// Looks after the stamp ceiling, the log, and rules that the catalog took late, until the node stops.
     async fn watch(&self) {
         while self.stop.borrow().is_none() {
             tokio::select! {
                 biased;
                 () = self.shared.clock.wanted() => {}
                 () = self.shared.env.clock.sleep(WATCH) => {}
+            }
+            for database in self.open_now() {
+                if let Err(error) = database.catch_up_rules(&self.config.rules) {
+                    tracing::warn!(%error, "rules are in the catalog and not in force");
+                }
             }
             if let Err(fenced) = self.shared.fence.check_held() {
                 self.stop.send_replace(Some(StopReason::Fenced(format!("fenced by epoch {}: {fenced}", fenced.by))));
@@ -322,6 +234,15 @@ impl Node {
         }
     }
 
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Why a database is not served, if it could not be opened.
+    pub(crate) fn reason_not_served(&self, name: &DatabaseName) -> Option<String> {
+        self.not_served.read().get(name).cloned()
+    }
+
     /// The databases by name.
     pub fn databases(&self) -> Vec<DatabaseInfo> {
         let state = self.catalog.state();
@@ -342,16 +263,16 @@ impl Node {
         self.databases.read().values().cloned().collect()
     }
 
-    /// Makes a database. False if it was there.
+    /// Makes a database, with the rules of `*`. False if it was there.
     pub async fn create_database(&self, name: &DatabaseName) -> Result<bool, WriteError> {
         let _one_at_a_time = self.creating.lock().await;
         if self.database(name).is_some() {
             return Ok(false);
         }
-        if let Some(reason) = self.not_served.read().get(name) {
-            return Err(WriteError::NotServed { name: name.clone(), reason: reason.clone() });
+        if let Some(reason) = self.reason_not_served(name) {
+            return Err(WriteError::NotServed { name: name.clone(), reason });
         }
-        if *self.stopping.borrow() {
+        if self.is_stopping() {
             return Err(WriteError::Stopping);
         }
         self.shared.clock.catch_up().await;
@@ -373,21 +294,6 @@ impl Node {
             self.create_database(name).await?;
         }
         self.database(name).ok_or_else(|| WriteError::UnknownDatabase(name.clone()))
-    }
-
-    /// Runs one SQL query over one database.
-    pub async fn query(
-        self: &Arc<Self>,
-        name: &DatabaseName,
-        sql: &str,
-        params: &Params,
-    ) -> Result<QueryResult, QueryError> {
-        let database = self.database(name).ok_or_else(|| match self.not_served.read().get(name) {
-            Some(reason) => QueryError::Execution(format!("database {name} is not served: {reason}")),
-            None => QueryError::UnknownDatabase(name.to_string()),
-        })?;
-        let source = DatabaseSource { node: self.clone(), database };
-        self.engine.query(Arc::new(source), sql, params).await
     }
 
     /// Stops: persists everything, seals the log, and ends the tasks of the node's `Env`. What can't be persisted
@@ -426,9 +332,14 @@ fn log_config(config: &NodeConfig) -> LogConfig {
     })
 }
 
+/// What all queries together may reserve.
+pub(crate) fn query_memory(config: &NodeConfig) -> ByteSize {
+    ByteSize(config.memory.0 / 4)
+}
+
 fn engine(env: &Env, config: &NodeConfig, objects: &Arc<dyn ObjectStore>) -> Result<Engine, OpenError> {
     let engine = EngineConfig {
-        memory: ByteSize(config.memory.0 / 4),
+        memory: query_memory(config),
         target_partitions: config.query_threads,
         spill_dir: config.spill_dir.clone(),
         batch_size: QUERY_BATCH_ROWS,

@@ -9,7 +9,7 @@ use ochre_log::{Frame, FrameKind, Log, LogError, ReadItem};
 use ochre_store::buffer::{Buffer, Placed};
 use ochre_store::lifecycle::{Demand, Lifecycle};
 use ochre_store::memory::{BufferMemory, Pressure};
-use ochre_types::partition::Template;
+use ochre_types::rules::Rules;
 use ochre_types::{DatabaseName, Sequence};
 
 use crate::accept::split_batch;
@@ -41,8 +41,8 @@ pub struct Replay<'a> {
     pub lifecycle: &'a Lifecycle,
     /// The budget.
     pub memory: &'a BufferMemory,
-    /// How rows are partitioned.
-    pub template: &'a Arc<Template>,
+    /// How rows are partitioned: by the rules in force now, whatever was in force when they came.
+    pub rules: &'a Arc<Rules>,
     /// Seams.
     pub env: &'a Env,
 }
@@ -96,11 +96,11 @@ impl Replay<'_> {
                 codec::FORMAT
             )));
         }
-        let (payload, template) = (frame.payload.clone(), self.template.clone());
+        let (payload, rules) = (frame.payload.clone(), self.rules.clone());
         let decoded = self
             .env
             .compute
-            .run(move || codec::decode(payload).map(|batch| (split_batch(&batch, &template), batch)))
+            .run(move || codec::decode(payload).map(|batch| (split_batch(&batch, &rules.partition), batch)))
             .await;
         let (parts, batch) = decoded.map_err(|error| failed(format!("frame {}: {error}", header.sequence)))?;
         self.schema.merge(&batch);

@@ -1,12 +1,18 @@
-//! What writes know of a database's tables: the kind that each plain column name has.
+//! What writes know of a database's tables: the kind that each plain column name has, or will have by the rules.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ochre_batch::Batch;
 use ochre_batch::builder::KnownColumns;
 use ochre_store::snapshot::TableColumn;
 use ochre_types::{ColumnId, ColumnKind, ColumnName, TableName};
 use parking_lot::RwLock;
+
+use crate::rules::RulesInForce;
+
+/// The kinds that the rules pin, by column name.
+pub type Pins = BTreeMap<ColumnName, ColumnKind>;
 
 /// The tables of a database and the kinds of their columns, without time.
 #[derive(Debug, Default)]
@@ -19,13 +25,14 @@ pub struct Schema {
 pub struct Conflict;
 
 impl Schema {
-    /// Whether every column of the batch has the kind that its table knows.
-    pub fn check(&self, batch: &Batch) -> Result<(), Conflict> {
+    /// Whether every column of the batch has the kind that its table knows, or that is pinned where it does not.
+    pub fn check(&self, batch: &Batch, pins: &Pins) -> Result<(), Conflict> {
         let tables = self.tables.read();
         for part in batch.tables() {
-            let Some(table) = tables.get(&part.table) else { continue };
-            let conflicts = |column: &&ColumnId| table.get(&column.name).is_some_and(|known| *known != column.kind);
-            if part.rows.columns().iter().any(|column| conflicts(&column)) {
+            let table = tables.get(&part.table);
+            let known = |name: &ColumnName| table.and_then(|table| table.get(name)).or_else(|| pins.get(name));
+            let mut columns = fields_and_tags(part.rows.columns());
+            if columns.any(|column| known(&column.name).is_some_and(|known| *known != column.kind)) {
                 return Err(Conflict);
             }
         }
@@ -57,6 +64,13 @@ impl Schema {
         self.add(table, by_age.into_iter().map(|column| &column.id).filter(|id| id.kind != ColumnKind::Time));
     }
 
+    /// The tables, at most `limit`, in which a column of this name has another kind than `pinned`.
+    pub fn contradicting(&self, name: &ColumnName, pinned: ColumnKind, limit: usize) -> Vec<(TableName, ColumnKind)> {
+        let tables = self.tables.read();
+        let kinds = tables.iter().filter_map(|(table, columns)| Some((table.clone(), *columns.get(name)?)));
+        kinds.filter(|(_, kind)| *kind != pinned).take(limit).collect()
+    }
+
     fn add<'a>(&self, table: &TableName, columns: impl Iterator<Item = &'a ColumnId>) {
         let mut tables = self.tables.write();
         let known = tables.entry(table.clone()).or_default();
@@ -70,16 +84,38 @@ fn fields_and_tags(columns: &[ColumnId]) -> impl Iterator<Item = &ColumnId> {
     columns.iter().filter(|column| column.kind != ColumnKind::Time)
 }
 
-impl KnownColumns for Schema {
+/// A database's columns as the rules want them: what a table does not know has the pinned kind.
+#[derive(Debug)]
+pub struct PinnedSchema {
+    schema: Arc<Schema>,
+    rules: Arc<RulesInForce>,
+}
+
+impl PinnedSchema {
+    /// The columns of `schema` under `rules`.
+    pub fn new(schema: Arc<Schema>, rules: Arc<RulesInForce>) -> Self {
+        Self { schema, rules }
+    }
+
+    fn known(&self, table: &str, column: &str) -> Option<ColumnKind> {
+        self.schema.tables.read().get(table)?.get(column).copied()
+    }
+}
+
+impl KnownColumns for PinnedSchema {
     fn kind(&self, table: &str, column: &str) -> Option<ColumnKind> {
-        self.tables.read().get(table)?.get(column).copied()
+        self.known(table, column).or_else(|| self.rules.rules.columns.get(column).copied())
+    }
+
+    fn has(&self, table: &str, column: &str) -> bool {
+        self.known(table, column).is_some()
     }
 
     fn column_count(&self, table: &str) -> Option<usize> {
-        self.tables.read().get(table).map(BTreeMap::len)
+        self.schema.tables.read().get(table).map(BTreeMap::len)
     }
 
     fn table_count(&self) -> usize {
-        self.tables.read().len()
+        self.schema.tables.read().len()
     }
 }

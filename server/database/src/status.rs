@@ -27,6 +27,8 @@ pub struct NodeStatus {
     pub buffer_limit_bytes: u64,
     /// The log.
     pub log: LogStatus,
+    /// The highest fence that was ever presented with rules; 0 before the first.
+    pub fence: u64,
     /// Its databases by name.
     pub databases: Vec<DatabaseStatus>,
 }
@@ -54,6 +56,10 @@ pub struct DatabaseStatus {
     pub low_water: Sequence,
     /// Totals since the start.
     pub writes: WriteTotals,
+    /// The generation of the rules in force; 0 if no document was ever applied.
+    pub rules_generation: u64,
+    /// Why the partition rules should be looked at: rows lie in so many partitions that each has hardly any.
+    pub partition_alarm: Option<String>,
 }
 
 impl Node {
@@ -70,6 +76,7 @@ impl Node {
             buffer_peak_bytes: memory.peak(),
             buffer_limit_bytes: memory.limit(),
             log: self.shared.log.status(),
+            fence: self.fence(),
             databases: self.open_now().iter().map(|database| database.status()).collect(),
         }
     }

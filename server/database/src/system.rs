@@ -26,7 +26,7 @@ enum Value {
     Time(i64),
 }
 
-const TABLES: [(&str, Columns); 6] = [
+const TABLES: [(&str, Columns); 8] = [
     ("databases", &[("database", TEXT), ("created", TIME), ("retention", TEXT), ("tables", COUNT)]),
     (
         "tables",
@@ -58,6 +58,7 @@ const TABLES: [(&str, Columns); 6] = [
         &[
             ("table", TEXT),
             ("partition_key", TEXT),
+            ("template", TEXT),
             ("id", TEXT),
             ("stage", TEXT),
             ("rows", COUNT),
@@ -81,6 +82,8 @@ const TABLES: [(&str, Columns); 6] = [
             ("low_water", COUNT),
         ],
     ),
+    ("rules", &[("database", TEXT), ("path", TEXT), ("value", TEXT), ("line", COUNT)]),
+    ("rules_history", &[("generation", COUNT), ("applied_at", TIME), ("applied_by", TEXT), ("fence", COUNT)]),
 ];
 
 /// The system tables with their columns.
@@ -102,6 +105,8 @@ pub fn rows(node: &Node, database: &Database, name: &str) -> RecordBatch {
         "columns" => snapshots(database).iter().flat_map(column_rows).collect(),
         "partitions" => snapshots(database).iter().flat_map(partition_rows).collect(),
         "chunks" => snapshots(database).iter().flat_map(chunk_rows).collect(),
+        "rules" => rules(database),
+        "rules_history" => rules_history(database),
         _ => log(node),
     };
     let columns = TABLES.iter().find(|(table, _)| *table == name).map_or(TABLES[5].1, |(_, columns)| columns);
@@ -192,7 +197,7 @@ fn partition_rows(snapshot: &TableSnapshot) -> Vec<Vec<Value>> {
     chunks
         .map(|chunks| {
             let first = &chunks[0];
-            let template = first.template.as_ref().map(|template| template.to_string());
+            let template = first.template.as_ref().map(ToString::to_string);
             let bounds = chunks.iter().map(|chunk| chunk.time_range);
             let (low, high) = bounds.fold((i64::MAX, i64::MIN), |(low, high), (a, b)| (low.min(a), high.max(b)));
             vec![
@@ -216,6 +221,7 @@ fn chunk_rows(snapshot: &TableSnapshot) -> Vec<Vec<Value>> {
             vec![
                 text(&snapshot.table),
                 text(&chunk.key),
+                Value::Text(chunk.template.as_ref().map(ToString::to_string)),
                 text(&chunk.id),
                 text(chunk.stage.name()),
                 Value::Count(Some(chunk.rows)),
@@ -247,6 +253,33 @@ fn log(node: &Node) -> Vec<Vec<Value>> {
                 Value::Count(Some(log.synced.0)),
                 Value::Count(applied),
                 Value::Count(mark),
+            ]
+        })
+        .collect()
+}
+
+/// Every field with its value in force, and the line of the document that says it.
+fn rules(database: &Database) -> Vec<Vec<Value>> {
+    let in_force = database.rules_in_force();
+    let fields = ochre_types::rules::fields(&in_force.rules).into_iter();
+    fields
+        .map(|(path, value)| {
+            let line = in_force.line_of(&path).map(u64::from);
+            vec![text(database.name()), text(path), text(value), Value::Count(line)]
+        })
+        .collect()
+}
+
+fn rules_history(database: &Database) -> Vec<Vec<Value>> {
+    let state = database.catalog.state();
+    let newest_first = state.rules_history.iter().rev();
+    newest_first
+        .map(|record| {
+            vec![
+                Value::Count(Some(record.generation)),
+                millis(record.applied_millis),
+                text(&record.applied_by),
+                Value::Count(record.fence),
             ]
         })
         .collect()

@@ -15,6 +15,12 @@ use ochre_types::{ByteSize, DatabaseName};
 
 use super::*;
 
+mod effects;
+mod explain;
+mod race;
+mod rules;
+mod tokens;
+
 type Objects = std::sync::Arc<dyn ObjectStore>;
 
 fn objects() -> Objects {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// One entry of a directory.
@@ -29,6 +29,11 @@ pub trait Disk: Debug + Send + Sync {
     /// Makes a new, empty file for writing; `AlreadyExists` if the name is taken. The name is durable only after
     /// [`Disk::sync_dir`] of its directory.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// The same, for a file that nobody but its owner may read or write.
+    fn create_private(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.create_new(path)
+    }
 
     /// Opens an existing file for reading and writing at its end.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
@@ -122,6 +127,11 @@ impl Disk for LocalDisk {
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).append(true).create_new(true).open(path)?;
+        Ok(Box::new(LocalFile(file)))
+    }
+
+    fn create_private(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)?;
         Ok(Box::new(LocalFile(file)))
     }
 

@@ -19,13 +19,15 @@ pub enum Planted {
     StampsGoBack,
     /// A chunk is shown from memory as unpersisted even after its Parquet is in the catalog: twice in all.
     SkipDedup,
+    /// Replay passes over every frame up to the highest that the partition has persisted, whatever lies between.
+    PassOverByHighest,
     /// A lost conditional put is taken for our own without reading the winner.
     AssumePutWasOurs,
 }
 
 impl Planted {
     /// Every planted bug.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SkipFsync,
         Self::EarlyAck,
         Self::ReplayOffByOne,
@@ -33,6 +35,7 @@ impl Planted {
         Self::ForgetFrozen,
         Self::StampsGoBack,
         Self::SkipDedup,
+        Self::PassOverByHighest,
         Self::AssumePutWasOurs,
     ];
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!   bytes of a request --line_protocol::parse--> rows --BatchBuilder--> Batch
 //!                                        \-----> refused lines: number, text, reason
+//!   an Arrow record batch --arrow::read--> Batch of one table, or why the whole was refused
 //! ```
 //!
 //! # Invariants
@@ -14,4 +15,9 @@
 //! HTTP, decompression, clocks (the time of a request comes in as a number), and the schema itself: what is known is
 //! asked through [`ochre_batch::KnownColumns`].
 
+pub mod arrow;
 pub mod line_protocol;
+
+mod filter;
+
+pub use filter::RowFilter;

@@ -12,17 +12,23 @@
 //! - A field called `time` is ignored (1 and 2), or the line is refused (3). A tag of that name is always refused.
 //! - An equals sign in a tag value must be escaped (1 and 2), or may be (3).
 
+use std::sync::Arc;
+
 use ochre_batch::{Batch, BatchBuilder, KnownColumns, NoColumns};
 use ochre_types::rules::Limits;
 
+use crate::filter::RowFilter;
+
 mod cursor;
-mod error;
+mod each;
+pub(crate) mod error;
 mod line;
 mod number;
 mod precision;
 mod utf8;
 mod write;
 
+pub use each::{EachLine, each};
 pub use error::LineError;
 pub use precision::{MAX_TIME, MIN_TIME, Precision};
 pub use write::{WriteError, write};
@@ -63,6 +69,8 @@ pub struct Options {
     pub accept_partial: bool,
     /// The limits of the database; of these, `columns`, `tables` and `line` are checked here.
     pub limits: Limits,
+    /// Refuses lines whose rows the database does not keep; `None` if it keeps all.
+    pub admit: Option<Arc<dyn RowFilter>>,
     /// Refused lines that are reported; all of them are counted.
     pub max_reported: usize,
 }
@@ -75,6 +83,7 @@ impl Default for Options {
             flavour: Flavour::V1,
             accept_partial: true,
             limits: Limits::default(),
+            admit: None,
             max_reported: 100,
         }
     }

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -27,7 +28,9 @@ use ochre_env::Clock;
 use ochre_types::ByteSize;
 
 use crate::catalog::{CATALOG, Catalogs, Database, TABLES};
+use crate::deadline::Deadline;
 use crate::error::QueryError;
+use crate::memory::QueryMemory;
 use crate::objects::OneStore;
 use crate::params::Params;
 use crate::source::Source;
@@ -53,6 +56,15 @@ pub struct EngineConfig {
     pub batch_size: usize,
     /// What `now()` reads.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What one query may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// The memory that it may reserve, within what all queries share.
+    pub memory: ByteSize,
+    /// How long it may run, from planning to its last rows; a client that is slow to read them counts too.
+    pub time: Duration,
 }
 
 /// Why an engine can't be made.
@@ -101,21 +113,40 @@ impl Engine {
 
     /// Runs one statement over `source`.
     ///
-    /// Planning, which takes the snapshots, is done when this returns; reading goes on as the stream is polled.
+    /// Planning, which takes the snapshots, is done when this returns; reading goes on as the stream is polled. Once
+    /// the time of `limits` is over, it ends with [`QueryError::TimedOut`].
     ///
     /// A panic of a library, as over a damaged Parquet object, ends the query and nothing else.
-    pub async fn query(&self, source: Arc<dyn Source>, sql: &str, params: &Params) -> Result<QueryResult, QueryError> {
-        let mut planning = Box::pin(AssertUnwindSafe(self.plan(source, sql, params)).catch_unwind());
-        match poll_fn(|context| stacker::grow(PLANNING_STACK, || planning.as_mut().poll(context))).await {
-            Ok(answer) => answer,
-            Err(panic) => Err(QueryError::panicked(&*panic)),
-        }
+    pub async fn query(
+        &self,
+        source: Arc<dyn Source>,
+        sql: &str,
+        params: &Params,
+        limits: QueryLimits,
+    ) -> Result<QueryResult, QueryError> {
+        let mut deadline = Deadline::new(&self.clock, limits.time);
+        let mut planning = Box::pin(AssertUnwindSafe(self.plan(source, sql, params, limits.memory)).catch_unwind());
+        let planned = poll_fn(|context| stacker::grow(PLANNING_STACK, || planning.as_mut().poll(context)));
+        let answer = async {
+            match planned.await {
+                Ok(answer) => answer,
+                Err(panic) => Err(QueryError::panicked(&*panic)),
+            }
+        };
+        let QueryResult { schema, stream } = deadline.bound(answer).await?;
+        Ok(QueryResult { schema, stream: deadline.end(stream) })
     }
 
-    async fn plan(&self, source: Arc<dyn Source>, sql: &str, params: &Params) -> Result<QueryResult, QueryError> {
+    async fn plan(
+        &self,
+        source: Arc<dyn Source>,
+        sql: &str,
+        params: &Params,
+        memory: ByteSize,
+    ) -> Result<QueryResult, QueryError> {
         let parsed = statement::parse(sql)?;
         let database = Database::new(source);
-        let state = self.session(&database, &parsed);
+        let state = self.session(&database, &parsed, memory);
         let plan = match state.statement_to_plan(parsed.statement.clone()).await {
             Ok(plan) => plan,
             Err(error) => {
@@ -137,7 +168,10 @@ impl Engine {
         Ok(QueryResult { schema, stream })
     }
 
-    fn session(&self, database: &Arc<Database>, parsed: &Parsed) -> SessionState {
+    fn session(&self, database: &Arc<Database>, parsed: &Parsed, memory: ByteSize) -> SessionState {
+        let shared = self.template.runtime_env();
+        let mut runtime = RuntimeEnv::clone(shared);
+        runtime.memory_pool = Arc::new(QueryMemory::new(shared.memory_pool.clone(), memory));
         let mut config = self.template.config().clone();
         config.options_mut().sql_parser.enable_ident_normalization = parsed.folds_case;
         let now = DateTime::from_timestamp_nanos(self.clock.wall_nanos());
@@ -145,6 +179,7 @@ impl Engine {
         started.config_options = Some(config.options().clone());
         SessionStateBuilder::new_from_existing(self.template.clone())
             .with_config(config)
+            .with_runtime_env(Arc::new(runtime))
             .with_catalog_list(Arc::new(Catalogs(database.clone())))
             .with_execution_props(started)
             .build()

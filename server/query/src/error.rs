@@ -1,8 +1,10 @@
 //! Why a query gave no answer, or not all of it.
 
 use std::any::Any;
+use std::time::Duration;
 
 use datafusion::common::DataFusionError;
+use ochre_types::size::format_duration;
 
 use crate::params::ParamError;
 
@@ -33,6 +35,19 @@ pub enum QueryError {
     /// The memory for queries is used up.
     #[error("the memory for queries is used up: narrow the time range, or raise it on the server ({0})")]
     ResourcesExhausted(String),
+    /// Too many queries of the database wait for their turn.
+    #[error(
+        "{waiting} queries of this database wait for their turn while {running} run: send the query again later, or raise limits.concurrent_queries"
+    )]
+    TooManyQueries {
+        /// Queries that run.
+        running: usize,
+        /// Queries that wait.
+        waiting: usize,
+    },
+    /// It ran for too long.
+    #[error("the query ran for more than {}: narrow it by time, or raise limits.query_time", format_duration(*.0))]
+    TimedOut(Duration),
     /// Reading or computing failed.
     #[error("the query failed while it ran: {0}")]
     Execution(String),
@@ -51,6 +66,8 @@ pub enum QueryErrorKind {
     Refused,
     /// The server is short of memory; the same query may work later.
     ResourcesExhausted,
+    /// The query took longer than it may.
+    TimedOut,
     /// The server failed, or a value did (such as a division by zero).
     Execution,
 }
@@ -63,7 +80,8 @@ impl QueryError {
             Self::Refused(_) => QueryErrorKind::Refused,
             Self::UnknownDatabase(_) => QueryErrorKind::UnknownDatabase,
             Self::UnknownTable(_) => QueryErrorKind::UnknownTable,
-            Self::ResourcesExhausted(_) => QueryErrorKind::ResourcesExhausted,
+            Self::ResourcesExhausted(_) | Self::TooManyQueries { .. } => QueryErrorKind::ResourcesExhausted,
+            Self::TimedOut(_) => QueryErrorKind::TimedOut,
             Self::Execution(_) => QueryErrorKind::Execution,
         }
     }

@@ -19,6 +19,7 @@
 //! 4. A chunk is read without folding only if its keys are unique and no other chunk of the query can hold them.
 //! 5. A column's identity is its [`ochre_types::ColumnId`]; names are resolved once, when the statement is planned.
 //! 6. DataFusion is no part of the public interface.
+//! 7. A query has the memory and the time that it was given, and no more: see [`QueryLimits`].
 //!
 //! # Names
 //! Identifiers keep their case, quoted or not, as in InfluxDB 3: `SELECT Usage FROM Cpu` reads column `Usage` of table
@@ -36,8 +37,10 @@ pub mod params;
 pub mod source;
 
 mod catalog;
+mod deadline;
 mod exec;
 mod limits;
+mod memory;
 mod objects;
 mod overlap;
 mod prune;
@@ -50,7 +53,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, EngineConfig, QueryResult};
+pub use engine::{Engine, EngineConfig, QueryLimits, QueryResult};
 pub use error::{QueryError, QueryErrorKind};
 pub use format::Format;
 pub use params::{ParamError, Params};

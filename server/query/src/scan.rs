@@ -15,6 +15,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr, Statistics};
 use object_store::path::Path;
@@ -171,7 +172,9 @@ impl<'a> Scan<'a> {
 
     fn keyed_chunk(&self, chunk: &ChunkSnapshot, keyed: &Keyed) -> Result<Arc<dyn ExecutionPlan>> {
         let rows = match &chunk.body {
-            ChunkBody::Parquet { path, size } => return self.keyed_parquet(&Object { path, size: *size }, keyed),
+            ChunkBody::Parquet { path, size } => {
+                return self.keyed_parquet(&Object { path, size: *size }, chunk.in_order, keyed);
+            }
             ChunkBody::Sorted(rows) => MemoryRows::Sorted(rows.clone()),
             ChunkBody::Blocks(blocks) => {
                 // A block of which no row can pass holds no version of a row that can.
@@ -183,21 +186,24 @@ impl<'a> Scan<'a> {
         Ok(Arc::new(ChunkExec::keyed(rows, keyed, chunk.id.to_string())))
     }
 
-    /// One Parquet chunk in key order, with its stamps.
-    fn keyed_parquet(&self, object: &Object<'_>, keyed: &Keyed) -> Result<Arc<dyn ExecutionPlan>> {
+    /// One Parquet chunk in key order, with its stamps. One that an earlier order of the table wrote is sorted first.
+    fn keyed_parquet(&self, object: &Object<'_>, in_order: bool, keyed: &Keyed) -> Result<Arc<dyn ExecutionPlan>> {
         let stored = self.layout.stored_schema();
         let indices = keyed.schema.fields().iter().map(|field| stored.index_of(field.name()));
         let indices = indices.collect::<Result<Vec<usize>, _>>()?;
         let mut source = self.parquet_source(&stored)?;
-        if let Some(filter) = &self.key_filter {
+        // The optimizer takes a column that the filter fixes for constant and leaves it out of a sort, though the
+        // filter only skips what it can here, and other values come through: so none below a sort.
+        if let Some(filter) = self.key_filter.as_ref().filter(|_| in_order) {
             source = source.with_predicate(filter.clone());
         }
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(OBJECTS_URL)?, Arc::new(source))
             .with_file(file(object))
-            .with_output_ordering(vec![stored_ordering(&keyed.ordering, &stored)?])
+            .with_output_ordering(if in_order { vec![stored_ordering(&keyed.ordering, &stored)?] } else { Vec::new() })
             .with_projection_indices(Some(indices))?
             .build();
-        Ok(DataSourceExec::from_data_source(config))
+        let read = DataSourceExec::from_data_source(config);
+        Ok(if in_order { read } else { Arc::new(SortExec::new(keyed.ordering.clone(), read)) })
     }
 
     fn parquet_source(&self, stored: &SchemaRef) -> Result<ParquetSource> {

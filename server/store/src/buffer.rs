@@ -3,6 +3,19 @@
 //!
 //! One short lock guards the state; nothing is sorted, encoded or awaited under it. A writer never waits for a
 //! query, nor a query for a writer, for longer than it takes to copy a list of pointers.
+//!
+//! # Frames and chunks
+//! A replay brings frames whose rows are in persisted chunks, and maybe under another template than they had when they
+//! were persisted. What it may pass over follows from one invariant, which [`Buffer::apply`] keeps: **a persisted chunk
+//! of partition P with the log range `f..=l` holds every row of the frames `f..=l` that P's template maps to P, but for
+//! rows in other persisted chunks of P.** For that, frames come in rising order, a partition has one open chunk, and no
+//! chunk's range spans a frame whose rows of the table were partitioned by another template: when the template
+//! changes, the table's open chunks are closed first. So a frame is passed over in P only if it lies in the range of a
+//! persisted chunk of P; a highest frame would not do, since frames between the ranges may have gone elsewhere.
+//! A row whose frame comes again under another template may then be in chunks of two templates, with one stamp: the
+//! fold makes them one.
+
+mod table;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,19 +24,19 @@ use std::time::Duration;
 
 use arrow_schema::ArrowError;
 use object_store::path::Path;
-use ochre_batch::rows::canonical_order;
-use ochre_batch::{Rows, SortOrder, StampedRows, Stamps};
+use ochre_batch::{Rows, StampedRows, Stamps};
 use ochre_types::partition::{PartitionKey, Template};
-use ochre_types::rules::BufferRules;
+use ochre_types::rules::{BufferRules, SortRule};
 use ochre_types::{ColumnId, DatabaseName, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName};
 use parking_lot::Mutex;
 
-use crate::catalog::{CatalogState, ChunkId, ChunkMeta, TableState};
-use crate::chunk::{FreezeReason, FrozenChunk, OpenChunk, TableDescription};
+use crate::catalog::{CatalogState, ChunkId, ChunkMeta};
+use crate::chunk::{FreezeReason, FrozenChunk, OpenChunk};
 use crate::memory::{BufferMemory, Pressure};
 use crate::object::Layout;
 use crate::partition::{FreezeJob, Partition, PartitionId, PersistJob, PersistedChunk, Sealed};
 use crate::snapshot::{TableColumn, TableSnapshot};
+use table::Table;
 
 /// Where a batch stands: its place in this node's log, its stamp and its origin.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +80,7 @@ struct State {
     applied_through: Sequence,
     /// Runs of applied frames above the low-water mark that carry batches.
     uncovered: VecDeque<Run>,
+    load: PartitionLoad,
 }
 
 /// Neighbouring frames that carry neighbouring batches of one origin.
@@ -76,15 +90,6 @@ struct Run {
     last: Sequence,
     origin: Incarnation,
     first_batch: u64,
-}
-
-#[derive(Debug)]
-struct Table {
-    columns: Arc<[TableColumn]>,
-    order: Option<SortOrder>,
-    /// Rises with each change of the order; 0 before there is one.
-    order_version: u32,
-    partitions: BTreeMap<PartitionId, Partition>,
 }
 
 /// What may be released once a commit is durable: see [`Buffer::low_water_without`].
@@ -102,6 +107,15 @@ pub struct Unpersisted {
     /// How many.
     pub chunks: u64,
     /// Their rows, counting repeated keys.
+    pub rows: u64,
+}
+
+/// Partitions with rows that are in memory only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PartitionLoad {
+    /// How many. Each will be a file at least.
+    pub partitions: u64,
+    /// The rows, as [`Unpersisted::rows`].
     pub rows: u64,
 }
 
@@ -125,7 +139,7 @@ impl Buffer {
                 let id = (meta.template.0, meta.partition_key.clone());
                 let partition = table.partitions.entry(id).or_insert_with(|| Partition::new(template));
                 if meta.log.log == log {
-                    partition.persisted_through = partition.persisted_through.max(meta.log.last);
+                    partition.note_persisted(meta.log.first, meta.log.last);
                 }
                 let path = layout.object(&catalog.database, &meta.object);
                 partition.persisted.push(PersistedChunk { meta: meta.clone(), path, resident: None });
@@ -141,24 +155,28 @@ impl Buffer {
             incarnation,
             memory,
             next_chunk: AtomicU64::new(1),
-            state: Mutex::new(State { tables, applied_through, uncovered: VecDeque::new() }),
+            state: Mutex::new(State { tables, applied_through, ..State::default() }),
         }
     }
 
     /// Adds a batch. Must be called in the order of local sequences. Rows of a partition whose persisted chunks
-    /// already cover the frame (as happens in replay) are passed over.
+    /// already cover the frame (as happens in replay) are passed over; see the module's doc.
     pub fn apply(&self, placed: Placed, tables: &[TablePart], now: Duration) -> Result<(), ArrowError> {
         let mut state = self.state.lock();
+        let State { tables: held, load, .. } = &mut *state;
         for part in tables {
-            let table = state.tables.entry(part.table.clone()).or_insert_with(Table::new);
+            let table = held.entry(part.table.clone()).or_insert_with(Table::new);
             table.add_columns(&part.columns, placed.stamp);
+            table.partition_by(part.template.id());
             for (key, rows) in &part.parts {
                 let id = (part.template.id(), key.clone());
                 let partition =
                     table.partitions.entry(id).or_insert_with(|| Partition::new(Some(part.template.clone())));
-                if placed.sequence <= partition.persisted_through {
+                if partition.has_persisted(placed.sequence) {
                     continue;
                 }
+                load.partitions += u64::from(partition.is_persisted());
+                load.rows += rows.len() as u64;
                 let open = partition.open.get_or_insert_with(|| OpenChunk::new(self.new_chunk_id(), &self.memory, now));
                 open.append(StampedRows { rows: rows.clone(), stamps: Stamps::One(placed.stamp) })?;
                 open.coverage.add(placed.sequence, placed.origin, placed.origin_sequence);
@@ -199,13 +217,13 @@ impl Buffer {
         let (name, table) = state.tables.get_key_value(table)?;
         let mut chunks = Vec::new();
         for (id, partition) in &table.partitions {
-            partition.snapshot(id, &mut chunks);
+            partition.snapshot(id, &table.order, &mut chunks);
         }
         Some(TableSnapshot {
             database: self.database.clone(),
             table: name.clone(),
             columns: table.columns.clone(),
-            order: table.order.clone().unwrap_or_default(),
+            order: table.order.current().clone(),
             chunks,
         })
     }
@@ -246,36 +264,36 @@ impl Buffer {
         }
     }
 
-    /// A closed chunk that waits to be frozen.
-    pub fn next_to_freeze(&self) -> Option<FreezeJob> {
-        let state = self.state.lock();
-        state.tables.iter().find_map(|(name, table)| {
-            table.partitions.iter().find_map(|(id, partition)| {
-                partition.sealed.iter().find_map(|sealed| match sealed {
-                    Sealed::Closed(chunk) => Some(FreezeJob {
-                        table: name.clone(),
-                        partition: id.clone(),
-                        chunk: chunk.clone(),
-                        order: table.order.clone(),
-                    }),
-                    Sealed::Frozen(_) => None,
-                })
+    /// A closed chunk that waits to be frozen. Its table's order follows `sort` from here on.
+    pub fn next_to_freeze(&self, sort: &SortRule) -> Option<FreezeJob> {
+        let mut state = self.state.lock();
+        state.tables.iter_mut().find_map(|(name, table)| {
+            let (id, chunk) =
+                table.partitions.iter().find_map(|(id, partition)| Some((id, partition.first_closed()?)))?;
+            Some(FreezeJob {
+                table: name.clone(),
+                partition: id.clone(),
+                chunk: chunk.clone(),
+                order: table.order.follow(sort, table.columns.iter().map(|column| &column.id)),
             })
         })
     }
 
-    /// Puts a frozen chunk in the place of the closed one. The first one of a table decides its order.
-    pub fn install_frozen(&self, table: &TableName, partition: &PartitionId, frozen: FrozenChunk) {
+    /// Puts a frozen chunk in the place of the closed one. The first one of a table decides its order; one that has
+    /// chosen an order when the table had got one meanwhile stays closed, to be frozen again.
+    pub fn install_frozen(&self, table: &TableName, partition: &PartitionId, mut frozen: FrozenChunk) {
         let mut state = self.state.lock();
-        let Some(table) = state.tables.get_mut(table) else { return };
-        if table.order.is_none() {
-            let order = frozen.order.clone();
-            let ids: Vec<ColumnId> = table.columns.iter().map(|column| column.id.clone()).collect();
-            table.order = Some(order.extended(&ids).unwrap_or(order));
-            table.order_version = 1;
+        let State { tables, load, .. } = &mut *state;
+        let Some(table) = tables.get_mut(table) else { return };
+        if frozen.order_version == 0 {
+            if table.order.is_chosen() {
+                return;
+            }
+            let columns = table.columns.iter().map(|column| &column.id);
+            (frozen.order, frozen.order_version) = table.order.choose(frozen.order, columns);
         }
         if let Some(partition) = table.partitions.get_mut(partition) {
-            partition.install_frozen(Arc::new(frozen));
+            load.rows -= partition.install_frozen(Arc::new(frozen));
         }
     }
 
@@ -290,7 +308,7 @@ impl Buffer {
         });
         let oldest = frozen.filter(|(.., chunk)| due(chunk)).min_by_key(|(.., chunk)| chunk.opened_at);
         oldest.map(|(name, table, id, partition, chunk)| {
-            let described = chunk.described.get_or_init(|| table.describe()).clone();
+            let described = chunk.described.get_or_init(|| table.describe(chunk)).clone();
             PersistJob {
                 table: name.clone(),
                 partition: id.clone(),
@@ -332,8 +350,12 @@ impl Buffer {
     ) {
         let keep_resident = self.memory.pressure() == Pressure::None;
         let mut state = self.state.lock();
-        if let Some(partition) = state.tables.get_mut(table).and_then(|table| table.partitions.get_mut(partition)) {
-            partition.install_persisted(meta, path, keep_resident);
+        let State { tables, load, .. } = &mut *state;
+        if let Some(partition) = tables.get_mut(table).and_then(|table| table.partitions.get_mut(partition))
+            && let Some(rows) = partition.install_persisted(meta, path, keep_resident)
+        {
+            load.rows -= rows;
+            load.partitions -= u64::from(partition.is_persisted());
         }
         state.forget_through(low_water.sequence);
     }
@@ -357,6 +379,11 @@ impl Buffer {
             }
         }
         evicted
+    }
+
+    /// The partitions whose rows are in memory only, and those rows: few rows a partition will be many small files.
+    pub fn partition_load(&self) -> PartitionLoad {
+        self.state.lock().load
     }
 
     /// The chunks that are in memory only.
@@ -402,59 +429,6 @@ impl State {
                 run.first = mark.next();
             }
             break;
-        }
-    }
-}
-
-impl Table {
-    fn new() -> Self {
-        Self { columns: Arc::from([]), order: None, order_version: 0, partitions: BTreeMap::new() }
-    }
-
-    fn restore(state: &TableState) -> Self {
-        let mut columns: Vec<TableColumn> = state
-            .columns
-            .iter()
-            .map(|(id, first_seen)| TableColumn { id: id.clone(), first_seen: *first_seen })
-            .collect();
-        columns.sort_by(|a, b| canonical_order(&a.id, &b.id));
-        let order = state.sort_orders.last_key_value();
-        Self {
-            columns: columns.into(),
-            order: order.map(|(_, tags)| SortOrder::new(tags.clone())),
-            order_version: order.map_or(0, |(version, _)| *version),
-            partitions: BTreeMap::new(),
-        }
-    }
-
-    fn describe(&self) -> TableDescription {
-        TableDescription {
-            columns: self.columns.clone(),
-            order: self.order.clone().unwrap_or_default(),
-            order_version: self.order_version,
-        }
-    }
-
-    /// Adds the columns that are new, and appends new tags to the order.
-    fn add_columns(&mut self, columns: &[ColumnId], stamp: Stamp) {
-        let find = |column: &ColumnId| self.columns.binary_search_by(|known| canonical_order(&known.id, column));
-        // A batch that comes again, or late, may carry a stamp lower than the one that was seen first.
-        let changes = |column: &&ColumnId| find(column).map_or(true, |at| self.columns[at].first_seen > stamp);
-        let changed: Vec<&ColumnId> = columns.iter().filter(changes).collect();
-        if changed.is_empty() {
-            return;
-        }
-        let mut all = self.columns.to_vec();
-        for column in changed {
-            match all.binary_search_by(|known| canonical_order(&known.id, column)) {
-                Ok(at) => all[at].first_seen = stamp,
-                Err(at) => all.insert(at, TableColumn { id: column.clone(), first_seen: stamp }),
-            }
-        }
-        self.columns = all.into();
-        if let Some(longer) = self.order.as_ref().and_then(|order| order.extended(columns)) {
-            self.order = Some(longer);
-            self.order_version += 1;
         }
     }
 }

@@ -33,6 +33,7 @@ mod frame;
 mod load;
 mod node;
 pub(crate) mod record;
+mod rules;
 mod state;
 mod wire;
 
@@ -49,9 +50,10 @@ use commit::RevisionLog;
 
 pub use chunk::{ChunkId, ChunkIdError, ChunkMeta, ColumnStats, LogRange, SortedBy};
 pub use commit::{CommitError, OpenError};
-pub use database::{CatalogState, Edit, LowWater, Predecessor, RulesRecord, SliceId, TableState, TemplateId};
+pub use database::{CatalogState, Edit, LowWater, Predecessor, SliceId, TableState, TemplateId};
 pub use load::{DamagedRevision, LoadError};
-pub use node::{Alias, DatabaseEntry, NodeEdit, NodeState};
+pub use node::{Alias, DatabaseEntry, NodeEdit, NodeState, TokenEntry};
+pub use rules::{MAX_RULES_HISTORY, RulesRecord};
 pub use state::EditError;
 pub use wire::WireError;
 

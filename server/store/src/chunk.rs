@@ -13,6 +13,7 @@ use ochre_types::{Incarnation, IntervalSet, Sequence};
 
 use crate::catalog::ChunkId;
 use crate::memory::{BufferMemory, Held};
+use crate::order::{FreezeOrder, led_by};
 use crate::snapshot::TableColumn;
 
 /// Rows after which the pieces of an open chunk are no longer joined.
@@ -84,6 +85,8 @@ pub struct FrozenChunk {
     pub sorted: StampedRows,
     /// The order.
     pub order: SortOrder,
+    /// Its version; 0 if this freeze chose it and the table does not have it yet.
+    pub order_version: u32,
     /// The lowest and highest time.
     pub time_range: (i64, i64),
     /// Whether no two rows have one key.
@@ -101,7 +104,7 @@ pub struct FrozenChunk {
 pub struct TableDescription {
     /// The table's columns.
     pub columns: Arc<[TableColumn]>,
-    /// The table's order.
+    /// The order of the chunk's rows.
     pub order: SortOrder,
     /// The version of that order.
     pub order_version: u32,
@@ -116,6 +119,8 @@ pub enum FreezeReason {
     Age,
     /// Memory was wanted back.
     Memory,
+    /// Rows of its table are partitioned by another template from then on.
+    Template,
     /// Somebody asked for it, or the server stops.
     Asked,
 }
@@ -197,9 +202,12 @@ impl ClosedChunk {
     }
 
     /// Sorts and folds. Without a table's order yet, chooses one by these rows.
-    pub fn freeze(&self, order: Option<&SortOrder>, memory: &BufferMemory) -> Result<FrozenChunk, ArrowError> {
+    pub fn freeze(&self, order: &FreezeOrder, memory: &BufferMemory) -> Result<FrozenChunk, ArrowError> {
         let joined = concat_stamped(&self.pieces)?;
-        let order = order.cloned().unwrap_or_else(|| SortOrder::by_distinct_count(&joined.rows));
+        let (order, order_version) = match order {
+            FreezeOrder::Table { order, version } => (order.clone(), *version),
+            FreezeOrder::Choose { first } => (led_by(first, SortOrder::by_distinct_count(&joined.rows).tags()), 0),
+        };
         let sorted = fold_batch(&sort(&joined, &order)?)?;
         let unique_keys = has_unique_keys(&sorted.rows);
         let held = memory.hold(sorted.memory_size() as u64);
@@ -209,6 +217,7 @@ impl ClosedChunk {
             opened_at: self.opened_at,
             sorted,
             order,
+            order_version,
             time_range: self.time_range,
             unique_keys,
             reason: self.reason,

@@ -8,8 +8,8 @@
 //!
 //! # Invariants
 //! 1. Rows of one batch and partition enter one chunk.
-//! 2. Chunks of one partition are persisted in the order in which they were opened, so that a partition's persisted
-//!    chunks cover a prefix of the log.
+//! 2. Chunks of one partition are persisted in the order in which they were opened. The log range of a persisted chunk
+//!    has no row of the partition that is not in one of its persisted chunks, under whatever templates it came.
 //! 3. A chunk, its log positions and the low-water mark move into the catalog in one commit; what the catalog names
 //!    is durable; log segments are released only after it.
 //! 4. A snapshot shows a chunk in memory or in Parquet, never both and never neither.
@@ -25,6 +25,7 @@ pub mod epoch;
 pub mod lifecycle;
 pub mod memory;
 pub mod object;
+pub mod order;
 pub mod parquet;
 pub mod partition;
 pub mod persist;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ochre_types::Sequence;
-use ochre_types::rules::BufferRules;
+use ochre_types::rules::{BufferRules, SortRule};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -50,13 +50,20 @@ pub enum Demand {
     PersistAll,
 }
 
+/// The rules that chunks follow.
+#[derive(Debug, Clone)]
+struct ChunkRules {
+    buffer: BufferRules,
+    sort: Arc<SortRule>,
+}
+
 /// The lifecycle of one database.
 pub struct Lifecycle {
     buffer: Arc<Buffer>,
     catalog: Arc<Catalog>,
     persister: Persister,
     memory: BufferMemory,
-    rules: Mutex<BufferRules>,
+    rules: Mutex<ChunkRules>,
     /// One step at a time: chunks of a partition are persisted in order.
     step: tokio::sync::Mutex<()>,
     wake: Notify,
@@ -64,7 +71,8 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// A lifecycle that calls `on_low_water` whenever the low-water mark in the catalog has moved.
+    /// A lifecycle that calls `on_low_water` whenever the low-water mark in the catalog has moved. Orders are chosen by
+    /// themselves until [`Lifecycle::set_rules`] says otherwise.
     pub fn new(
         buffer: Arc<Buffer>,
         catalog: Arc<Catalog>,
@@ -78,11 +86,17 @@ impl Lifecycle {
             catalog,
             persister,
             memory,
-            rules: Mutex::new(rules),
+            rules: Mutex::new(ChunkRules { buffer: rules, sort: Arc::default() }),
             step: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             on_low_water: Box::new(on_low_water),
         }
+    }
+
+    /// Follows other rules from the next step on, which is soon.
+    pub fn set_rules(&self, buffer: BufferRules, sort: SortRule) {
+        *self.rules.lock() = ChunkRules { buffer, sort: Arc::new(sort) };
+        self.wake();
     }
 
     /// Lets [`Lifecycle::run`] look now instead of at the next tick.
@@ -116,24 +130,24 @@ impl Lifecycle {
     /// by the next one.
     pub async fn step(&self, demand: Demand) -> Result<(), LifecycleError> {
         let _one_at_a_time = self.step.lock().await;
-        let rules = *self.rules.lock();
+        let ChunkRules { buffer: rules, sort } = self.rules.lock().clone();
         let all = (demand != Demand::Due).then_some(FreezeReason::Asked);
         self.buffer.close_due(&rules, self.persister.env.clock.monotonic(), all);
-        self.freeze_closed().await?;
+        self.freeze_closed(&sort).await?;
         self.persist_due(&rules, demand).await?;
-        while self.memory.pressure() >= Pressure::Soft && self.relieve().await? {}
+        while self.memory.pressure() >= Pressure::Soft && self.relieve(&sort).await? {}
         if let Some(mark) = self.persister.commit_mark(&self.buffer, &self.catalog).await? {
             (self.on_low_water)(mark);
         }
         Ok(())
     }
 
-    async fn freeze_closed(&self) -> Result<(), LifecycleError> {
-        while let Some(job) = self.buffer.next_to_freeze() {
+    async fn freeze_closed(&self, sort: &SortRule) -> Result<(), LifecycleError> {
+        while let Some(job) = self.buffer.next_to_freeze(sort) {
             let chunk = job.chunk.id;
             let memory = self.memory.clone();
             let (closed, order) = (job.chunk, job.order);
-            let frozen = self.persister.env.compute.run(move || closed.freeze(order.as_ref(), &memory)).await;
+            let frozen = self.persister.env.compute.run(move || closed.freeze(&order, &memory)).await;
             let frozen = frozen.map_err(|source| LifecycleError::Freeze { chunk, source })?;
             self.buffer.install_frozen(&job.table, &job.partition, frozen);
         }
@@ -159,7 +173,7 @@ impl Lifecycle {
 
     /// Gives some memory back: copies of what is persisted first, then the largest open chunk. False if there is
     /// nothing left to give.
-    async fn relieve(&self) -> Result<bool, LifecycleError> {
+    async fn relieve(&self, sort: &SortRule) -> Result<bool, LifecycleError> {
         if self.buffer.evict_resident(|| self.memory.pressure() < Pressure::Soft) > 0 {
             return Ok(true);
         }
@@ -169,7 +183,7 @@ impl Lifecycle {
         if !self.buffer.close_largest() {
             return Ok(false);
         }
-        self.freeze_closed().await?;
+        self.freeze_closed(sort).await?;
         self.persist_next(|_| true).await
     }
 }

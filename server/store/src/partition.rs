@@ -5,18 +5,22 @@
 //! ```
 //!
 //! There is at most one open chunk. Closed and frozen ones stand in the order in which they were opened, and only
-//! the oldest may be persisted: so the persisted ones cover a prefix of the log.
+//! the oldest may be persisted. Which frames a replay passes over here follows from one invariant: a persisted chunk
+//! with the log range `f..=l` holds every row of the frames `f..=l` that this partition's template maps to it, but for
+//! rows in other persisted chunks of the partition. Frames between the ranges may have been partitioned by another
+//! template: their rows are taken. See [`crate::buffer`] for how it is kept.
 
 use std::sync::Arc;
 
 use object_store::path::Path;
 use ochre_batch::SortOrder;
 use ochre_env::planted::{self, Planted};
-use ochre_types::Sequence;
 use ochre_types::partition::{PartitionKey, Template};
+use ochre_types::{IntervalSet, Sequence};
 
 use crate::catalog::{ChunkId, ChunkMeta};
 use crate::chunk::{ClosedChunk, FreezeReason, FrozenChunk, OpenChunk};
+use crate::order::{FreezeOrder, TableOrder};
 use crate::snapshot::{ChunkBody, ChunkSnapshot, Stage, TagRange};
 
 /// What names a partition within its table: the template's id and the key that it made.
@@ -53,14 +57,40 @@ pub struct Partition {
     pub sealed: Vec<Sealed>,
     /// Persisted chunks, oldest first.
     pub persisted: Vec<PersistedChunk>,
-    /// Every frame at or below this has its rows of this partition in a persisted chunk.
-    pub persisted_through: Sequence,
+    /// The frames in the log ranges of persisted chunks: all their rows of this partition are in persisted chunks.
+    persisted_frames: IntervalSet,
 }
 
 impl Partition {
     /// A partition without chunks.
     pub fn new(template: Option<Arc<Template>>) -> Self {
-        Self { template, open: None, sealed: Vec::new(), persisted: Vec::new(), persisted_through: Sequence::ZERO }
+        Self { template, open: None, sealed: Vec::new(), persisted: Vec::new(), persisted_frames: IntervalSet::new() }
+    }
+
+    /// Notes the log range of a persisted chunk.
+    pub fn note_persisted(&mut self, first: Sequence, last: Sequence) {
+        self.persisted_frames.insert(first.0, last.0);
+    }
+
+    /// Whether every row that the frame has of this partition is in a persisted chunk.
+    pub fn has_persisted(&self, frame: Sequence) -> bool {
+        if planted::is(Planted::PassOverByHighest) {
+            return self.persisted_frames.iter().last().is_some_and(|(_, last)| frame.0 <= last);
+        }
+        self.persisted_frames.contains(frame.0)
+    }
+
+    /// Whether nothing is in memory only.
+    pub fn is_persisted(&self) -> bool {
+        self.open.is_none() && self.sealed.is_empty()
+    }
+
+    /// The oldest chunk that waits to be frozen.
+    pub fn first_closed(&self) -> Option<&Arc<ClosedChunk>> {
+        self.sealed.iter().find_map(|sealed| match sealed {
+            Sealed::Closed(chunk) => Some(chunk),
+            Sealed::Frozen(_) => None,
+        })
     }
 
     /// Closes the open chunk, if there is one.
@@ -77,26 +107,29 @@ impl Partition {
         sealed.chain(open).min()
     }
 
-    /// Puts the frozen form of a closed chunk in its place.
-    pub fn install_frozen(&mut self, frozen: Arc<FrozenChunk>) {
-        if let Some(slot) = self.sealed.iter_mut().find(|sealed| sealed.id() == frozen.id) {
-            *slot = Sealed::Frozen(frozen);
-        }
+    /// Puts the frozen form of a closed chunk in its place. Returns how many rows fewer there are by it.
+    pub fn install_frozen(&mut self, frozen: Arc<FrozenChunk>) -> u64 {
+        let Some(slot) = self.sealed.iter_mut().find(|sealed| sealed.id() == frozen.id) else { return 0 };
+        let before = slot.rows();
+        *slot = Sealed::Frozen(frozen);
+        before - slot.rows()
     }
 
-    /// Moves the oldest sealed chunk, which must be the frozen one that `meta` names, among the persisted.
-    pub fn install_persisted(&mut self, meta: Arc<ChunkMeta>, path: Path, keep_resident: bool) {
-        let Some(position) = self.sealed.iter().position(|sealed| sealed.id() == meta.id) else { return };
-        let Sealed::Frozen(frozen) = self.sealed[position].clone() else { return };
-        if let Some((_, last)) = frozen.coverage.log {
-            self.persisted_through = self.persisted_through.max(last);
+    /// Moves the oldest sealed chunk, which must be the frozen one that `meta` names, among the persisted, and returns
+    /// its rows; `None` if it is not there.
+    pub fn install_persisted(&mut self, meta: Arc<ChunkMeta>, path: Path, keep_resident: bool) -> Option<u64> {
+        let position = self.sealed.iter().position(|sealed| sealed.id() == meta.id)?;
+        let Sealed::Frozen(frozen) = self.sealed[position].clone() else { return None };
+        if let Some((first, last)) = frozen.coverage.log {
+            self.note_persisted(first, last);
         }
-        self.sealed.remove(position);
+        let rows = self.sealed.remove(position).rows();
         self.persisted.push(PersistedChunk { meta, path, resident: keep_resident.then_some(frozen) });
+        Some(rows)
     }
 
-    /// Every chunk, oldest first.
-    pub fn snapshot(&self, id: &PartitionId, chunks: &mut Vec<ChunkSnapshot>) {
+    /// Every chunk, oldest first; `order` is the table's.
+    pub(crate) fn snapshot(&self, id: &PartitionId, order: &TableOrder, chunks: &mut Vec<ChunkSnapshot>) {
         let make = |chunk: Seen| ChunkSnapshot {
             id: chunk.id.to_string().into(),
             key: id.1.clone(),
@@ -106,20 +139,21 @@ impl Partition {
             rows: chunk.rows,
             time_range: chunk.time_range,
             unique_keys: chunk.unique_keys,
+            in_order: chunk.in_order,
             tag_ranges: chunk.tag_ranges,
             bytes: chunk.bytes,
             object: chunk.object,
             body: chunk.body,
         };
-        chunks.extend(self.persisted.iter().map(|persisted| make(Seen::persisted(persisted))));
+        chunks.extend(self.persisted.iter().map(|persisted| make(Seen::persisted(persisted, order))));
         if planted::is(Planted::SkipDedup) {
             let resident = self.persisted.iter().filter_map(|persisted| persisted.resident.as_deref());
-            chunks.extend(resident.map(|frozen| make(Seen::frozen(frozen, Stage::Frozen))));
+            chunks.extend(resident.map(|frozen| make(Seen::frozen(frozen, Stage::Frozen, order))));
         }
         let sealed = if planted::is(Planted::ForgetFrozen) { &[] } else { &*self.sealed };
         chunks.extend(sealed.iter().map(|sealed| match sealed {
             Sealed::Closed(closed) => make(Seen::closed(closed)),
-            Sealed::Frozen(frozen) => make(Seen::frozen(frozen, Stage::Frozen)),
+            Sealed::Frozen(frozen) => make(Seen::frozen(frozen, Stage::Frozen, order)),
         }));
         chunks.extend(self.open.as_ref().filter(|open| open.rows() > 0).map(|open| make(Seen::open(open))));
     }
@@ -132,6 +166,7 @@ struct Seen {
     rows: u64,
     time_range: (i64, i64),
     unique_keys: bool,
+    in_order: bool,
     tag_ranges: Vec<TagRange>,
     bytes: u64,
     object: Option<Path>,
@@ -146,6 +181,7 @@ impl Seen {
             rows: open.rows(),
             time_range: open.time_range(),
             unique_keys: false,
+            in_order: false,
             tag_ranges: Vec::new(),
             bytes: open.bytes(),
             object: None,
@@ -160,6 +196,7 @@ impl Seen {
             rows: closed.rows,
             time_range: closed.time_range,
             unique_keys: false,
+            in_order: false,
             tag_ranges: Vec::new(),
             bytes: closed.bytes(),
             object: None,
@@ -167,23 +204,26 @@ impl Seen {
         }
     }
 
-    fn frozen(frozen: &FrozenChunk, stage: Stage) -> Self {
+    fn frozen(frozen: &FrozenChunk, stage: Stage, order: &TableOrder) -> Self {
+        let in_order = order.keeps(frozen.order_version);
+        let sorted = frozen.sorted.clone();
         Self {
             id: frozen.id,
             stage,
             rows: frozen.sorted.rows.len() as u64,
             time_range: frozen.time_range,
             unique_keys: frozen.unique_keys,
+            in_order,
             tag_ranges: Vec::new(),
             bytes: frozen.bytes(),
             object: None,
-            body: ChunkBody::Sorted(frozen.sorted.clone()),
+            body: if in_order { ChunkBody::Sorted(sorted) } else { ChunkBody::Blocks([sorted].into()) },
         }
     }
 
-    fn persisted(persisted: &PersistedChunk) -> Self {
+    fn persisted(persisted: &PersistedChunk, order: &TableOrder) -> Self {
         if let Some(resident) = &persisted.resident {
-            return Self { object: Some(persisted.path.clone()), ..Self::frozen(resident, Stage::Persisted) };
+            return Self { object: Some(persisted.path.clone()), ..Self::frozen(resident, Stage::Persisted, order) };
         }
         let meta = &persisted.meta;
         Self {
@@ -192,6 +232,7 @@ impl Seen {
             rows: meta.rows,
             time_range: meta.time,
             unique_keys: meta.unique_keys,
+            in_order: order.keeps(meta.sorted_by.version),
             tag_ranges: tag_ranges(meta),
             bytes: meta.size_bytes,
             object: Some(persisted.path.clone()),
@@ -237,7 +278,7 @@ impl Sealed {
     }
 }
 
-/// A closed chunk to sort and fold, with the order to use (none: choose one).
+/// A closed chunk to sort and fold.
 #[derive(Debug, Clone)]
 pub struct FreezeJob {
     /// The table.
@@ -246,8 +287,8 @@ pub struct FreezeJob {
     pub partition: PartitionId,
     /// The chunk.
     pub chunk: Arc<ClosedChunk>,
-    /// The table's order, once it has one.
-    pub order: Option<SortOrder>,
+    /// The order to use.
+    pub order: FreezeOrder,
 }
 
 /// A frozen chunk to put into Parquet.
@@ -261,7 +302,7 @@ pub struct PersistJob {
     pub chunk: Arc<FrozenChunk>,
     /// The table's columns.
     pub columns: Arc<[crate::snapshot::TableColumn]>,
-    /// The table's order.
+    /// The order of the chunk's rows.
     pub order: SortOrder,
     /// The version of that order.
     pub order_version: u32,

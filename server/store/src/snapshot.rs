@@ -25,7 +25,8 @@ pub struct TableSnapshot {
     pub table: TableName,
     /// Its columns, by canonical order; time is among them.
     pub columns: Arc<[TableColumn]>,
-    /// The order of rows in every sorted chunk. A chunk that lacks some of its tags is sorted by it all the same.
+    /// The order of rows in every chunk that is [`ChunkSnapshot::in_order`]. A chunk that lacks some of its tags is
+    /// sorted by it all the same.
     pub order: SortOrder,
     /// The chunks, by partition key and age.
     pub chunks: Vec<ChunkSnapshot>,
@@ -72,6 +73,9 @@ pub struct ChunkSnapshot {
     pub time_range: (i64, i64),
     /// Known to have no two rows with one key. Always false for an open chunk.
     pub unique_keys: bool,
+    /// Whether its rows are in the table's order. They are not in blocks, nor in a chunk that was sorted by an earlier
+    /// order: such a one must be sorted before it is merged with others. What is in memory then comes as blocks.
+    pub in_order: bool,
     /// The lowest and highest values of the leading tags of the sort order, where they are known and present in
     /// every row.
     pub tag_ranges: Vec<TagRange>,
@@ -97,12 +101,12 @@ pub struct TagRange {
 /// Where a chunk's rows are.
 #[derive(Debug, Clone)]
 pub enum ChunkBody {
-    /// In memory, in order of arrival, maybe with several rows a key, maybe with equal stamps (then the later row
+    /// In memory, in order of arrival or in an earlier order of the table, maybe with several rows a key, maybe with equal stamps (then the later row
     /// wins). Blocks of one chunk may have different columns.
     Blocks(Arc<[StampedRows]>),
     /// In memory, sorted by the table's order and then by stamp, folded by batch.
     Sorted(StampedRows),
-    /// In Parquet, sorted likewise, with the stamps in the column `_stamp` (`FixedSizeBinary(16)`, big-endian clock
+    /// In Parquet, sorted likewise (by an earlier order of the table, unless [`ChunkSnapshot::in_order`]), with the stamps in the column `_stamp` (`FixedSizeBinary(16)`, big-endian clock
     /// and incarnation: byte order is stamp order). Columns have the Arrow types of `ochre_batch::rows::arrow_type`
     /// and the table's column names, except for a name's second type, which is stored as `name::type`.
     Parquet {

@@ -1,5 +1,8 @@
 //! Tests of partition templates and keys.
 
+mod kinds;
+mod vectors;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,79 +1,86 @@
-//! How commands speak to a server.
+//! The server that a command speaks to.
 
-use std::time::Duration;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
 use clap::Args;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use ochre_client::{Connection, Options, Pem, Secret, TlsOptions};
 
 use super::Stop;
 
-/// How long to wait for a connection.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// The server that a command speaks to.
+/// The server that a command speaks to, and as whom.
 #[derive(Debug, Args)]
 pub struct Remote {
-    /// The server's address.
-    #[arg(long, env = "OCHRE_HOST", default_value = "http://127.0.0.1:8086", value_name = "URL")]
-    pub host: String,
+    /// The server's address: http://…, or https://… for TLS.
+    #[arg(
+        long,
+        help_heading = "Server",
+        env = "OCHRE_HOST",
+        default_value = "http://127.0.0.1:8086",
+        value_name = "URL"
+    )]
+    host: String,
     /// The token to show to the server.
-    #[arg(long, env = "OCHRE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub token: Option<String>,
+    #[arg(long, help_heading = "Server", env = "OCHRE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<Given>,
+    /// A file whose first line that is neither empty nor a comment (#) is the token; it goes before --token.
+    // No environment variable: OCHRE_TOKEN_FILE is the server's, where it names tokens with all rights.
+    #[arg(long, help_heading = "Server", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The certificates (PEM) of the authorities to trust, and no others [default: the system's].
+    #[arg(long, help_heading = "Server", env = "OCHRE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The certificate chain (PEM) to show to the server, for mutual TLS.
+    #[arg(long, help_heading = "Server", env = "OCHRE_CLIENT_CERT", value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// The key (PEM) of that certificate.
+    #[arg(long, help_heading = "Server", env = "OCHRE_CLIENT_KEY", value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
+}
+
+/// A token as it was given: not printed, not even where it is wrong.
+#[derive(Clone)]
+struct Given(String);
+
+impl From<String> for Given {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 impl Remote {
-    /// A client of the server.
-    pub fn client(&self) -> Result<Client, Stop> {
-        let base = url::Url::parse(&self.host).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let base =
-            base.ok_or_else(|| Stop::Usage(format!("--host is {:?}: write such as http://127.0.0.1:8086", self.host)))?;
-        let http = reqwest::Client::builder().connect_timeout(CONNECT).build()?;
-        Ok(Client { http, base, token: self.token.clone() })
+    /// A connection to the server. Nothing is sent yet.
+    pub fn connect(&self) -> Result<Connection, Stop> {
+        let identity = match (&self.client_cert, &self.client_key) {
+            (Some(chain), Some(key)) => Some((Pem::File(chain.clone()), Pem::File(key.clone()))),
+            _ => None,
+        };
+        let tls = TlsOptions { ca: self.ca.clone().map(Pem::File), identity };
+        Ok(Connection::new(Options { token: self.token()?, tls, ..Options::new(self.host.as_str()) })?)
+    }
+
+    fn token(&self) -> Result<Option<Secret>, Stop> {
+        let (text, what) = match (&self.token, &self.token_file) {
+            (_, Some(path)) => (first_token(path)?, format!("the token file {}", path.display())),
+            (Some(Given(text)), None) => (text.clone(), "--token".to_owned()),
+            (None, None) => return Ok(None),
+        };
+        Secret::new(text).map(Some).map_err(|error| Stop::Usage(format!("{what}: {error}")))
     }
 }
 
-/// A client of one server.
-#[derive(Debug)]
-pub struct Client {
-    http: reqwest::Client,
-    base: url::Url,
-    token: Option<String>,
-}
-
-impl Client {
-    /// A request for a path, which may bring its own query string.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base.as_str().trim_end_matches('/')));
-        match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        }
+fn first_token(path: &Path) -> Result<String, Stop> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| Stop::Usage(format!("reading the token file {}: {error}", path.display())))?;
+    let mut lines = text.lines().map(str::trim);
+    match lines.find(|line| !line.is_empty() && !line.starts_with('#')) {
+        Some(token) => Ok(token.to_owned()),
+        None => Err(Stop::Usage(format!("the token file {} has no token", path.display()))),
     }
-
-    /// Sends a request; the answer may be of any status.
-    pub async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        request.send().await.with_context(|| format!("asking {}: is the server running?", self.base))
-    }
-
-    /// Sends a request whose answer must be a success.
-    pub async fn succeed(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        let response = self.send(request).await?;
-        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
-    }
-}
-
-/// What the server said when it refused.
-pub async fn refused(response: Response) -> anyhow::Error {
-    let status = response.status();
-    let text = response.text().await.unwrap_or_default();
-    anyhow!("the server answered {status}: {}", said(&text, status))
-}
-
-/// The message in an error's body.
-pub fn said(body: &str, status: StatusCode) -> String {
-    let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
-    let field = |name: &str| Some(json.as_ref()?.get(name)?.as_str()?.to_owned());
-    let message = field("error").or_else(|| field("message")).unwrap_or_else(|| body.trim().to_owned());
-    if message.is_empty() { status.canonical_reason().unwrap_or("no reason given").to_owned() } else { message }
 }

@@ -1,24 +1,23 @@
 //! `ochre database create|list`.
 
 use clap::{Args, Subcommand};
-use reqwest::Method;
-use serde_json::{Value, json};
+use ochre_client::Error;
+use ochre_types::DatabaseName;
+use serde_json::json;
 
 use super::client::Remote;
 use super::{Output, Stop};
 
-const PATH: &str = "/api/v3/configure/database";
-
 /// Create and list databases.
 #[derive(Debug, Subcommand)]
 pub enum Database {
-    /// Make a database; fails if it is there.
+    /// Make a database, with the rules of "*"; fails if it is there.
     Create(Create),
-    /// Print the names of all databases.
+    /// Print the names of the databases that you may read, write or manage.
     List(List),
 }
 
-/// Make a database; fails if it is there.
+/// Make a database, with the rules of "*"; fails if it is there.
 #[derive(Debug, Args)]
 pub struct Create {
     #[command(flatten)]
@@ -26,11 +25,14 @@ pub struct Create {
     /// Succeed if the database is there already.
     #[arg(long)]
     if_not_exists: bool,
+    /// How to print what was done.
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
     /// The name.
-    name: String,
+    name: DatabaseName,
 }
 
-/// Print the names of all databases.
+/// Print the names of the databases that you may read, write or manage.
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]
@@ -52,13 +54,16 @@ impl Database {
 
 impl Create {
     async fn run(&self) -> Result<(), Stop> {
-        let client = self.remote.client()?;
-        let request = client.request(Method::POST, PATH).json(&json!({ "db": self.name }));
-        let response = client.send(request).await?;
-        match response.status() {
-            status if status.is_success() => println!("created database {}", self.name),
-            reqwest::StatusCode::CONFLICT if self.if_not_exists => println!("database {} is there already", self.name),
-            _ => return Err(super::client::refused(response).await.into()),
+        let made = self.remote.connect()?.management().create_database(&self.name).await;
+        let created = match made {
+            Ok(()) => true,
+            Err(Error::AlreadyExists { .. }) if self.if_not_exists => false,
+            Err(error) => return Err(error.into()),
+        };
+        match self.output {
+            Output::Json => println!("{}", json!({ "database": self.name.as_str(), "created": created })),
+            Output::Text if created => println!("created database {}", self.name),
+            Output::Text => println!("database {} is there already", self.name),
         }
         Ok(())
     }
@@ -66,10 +71,8 @@ impl Create {
 
 impl List {
     async fn run(&self) -> Result<(), Stop> {
-        let client = self.remote.client()?;
-        let answer = client.succeed(client.request(Method::GET, &format!("{PATH}?format=json"))).await?;
-        let rows: Vec<Value> = answer.json().await?;
-        let names = rows.iter().filter_map(|row| row["iox::database"].as_str());
+        let databases = self.remote.connect()?.management().databases().await?;
+        let names = databases.iter().map(|database| database.name.as_str());
         match self.output {
             Output::Text => names.for_each(|name| println!("{name}")),
             Output::Json => println!("{}", json!(names.collect::<Vec<_>>())),

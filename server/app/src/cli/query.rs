@@ -2,12 +2,16 @@
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
 use futures::StreamExt;
-use reqwest::Method;
-use serde_json::json;
+use ochre_client::{Answer, Error};
+use ochre_query::format::Format;
+use ochre_query::{QueryError, QueryResult};
+use ochre_types::DatabaseName;
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
 use super::Stop;
@@ -20,10 +24,10 @@ pub struct Query {
     remote: Remote,
     /// The database.
     #[arg(long, env = "OCHRE_DATABASE", value_name = "NAME")]
-    database: String,
+    database: DatabaseName,
     /// The form of the answer.
-    #[arg(long, default_value = "pretty", value_parser = ["pretty", "csv", "json", "jsonl", "parquet", "arrow"], value_name = "FORMAT")]
-    format: String,
+    #[arg(long, default_value = "pretty", value_name = "pretty|csv|json|jsonl|parquet|arrow")]
+    format: Format,
     /// Where the answer goes instead of standard output.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -37,20 +41,17 @@ pub struct Query {
 impl Query {
     /// Runs the command.
     pub async fn run(&self) -> Result<(), Stop> {
-        let binary = matches!(self.format.as_str(), "parquet" | "arrow");
+        let binary = matches!(self.format, Format::Parquet | Format::Arrow);
         if binary && self.file.is_none() && std::io::stdout().is_terminal() {
             return Err(Stop::Usage(format!(
                 "{} is not for terminals: name a --file, or redirect the output",
                 self.format
             )));
         }
-        let mut ask = json!({ "db": self.database, "q": self.sql()?, "format": self.format });
-        if !self.params.is_empty() {
-            ask["params"] = self.named()?.into();
-        }
-        let client = self.remote.client()?;
-        let answer = client.succeed(client.request(Method::POST, "/api/v3/query_sql").json(&ask)).await?;
-        let mut pieces = answer.bytes_stream();
+        let flight = self.remote.connect()?.flight();
+        let answer = flight.query(&self.database, &self.sql()?, self.named()?).await?;
+        let failure = Arc::default();
+        let mut pieces = self.format.encode(rows(answer, Arc::clone(&failure)));
         let mut out = match &self.file {
             Some(path) => {
                 let file = tokio::fs::File::create(path).await;
@@ -60,8 +61,7 @@ impl Query {
         };
         let mut last = b'\n';
         while let Some(piece) = pieces.next().await {
-            let piece =
-                piece.context("the answer ended in the middle: the query failed on the server, or it stopped")?;
+            let piece = piece.map_err(|error| ended(failure.lock().take(), error))?;
             last = piece.last().copied().unwrap_or(last);
             out.write(&piece).await?;
         }
@@ -95,6 +95,27 @@ impl Query {
             Ok((name.to_owned(), value))
         };
         self.params.iter().map(pair).collect()
+    }
+}
+
+/// The answer as the formats take it. Why it ended early is put into `failure`.
+fn rows(answer: Answer, failure: Arc<Mutex<Option<Error>>>) -> QueryResult {
+    let schema = answer.schema().clone();
+    let stream = answer.map(move |batch| {
+        batch.map_err(|error| {
+            let text = error.to_string();
+            *failure.lock() = Some(error);
+            QueryError::Execution(text)
+        })
+    });
+    QueryResult { schema, stream: stream.boxed() }
+}
+
+/// The server's failure if there was one, else that of writing the answer.
+fn ended(failure: Option<Error>, error: QueryError) -> anyhow::Error {
+    match failure {
+        Some(failure) => anyhow::Error::from(failure).context("the answer ended in the middle"),
+        None => error.into(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! `ochre status`.
 
 use clap::Args;
-use reqwest::Method;
-use serde_json::Value;
+use ochre_wire::v1;
+use serde_json::{Value, json};
 
 use super::client::Remote;
 use super::table::table;
@@ -21,19 +21,62 @@ pub struct Status {
 impl Status {
     /// Runs the command. A server that can't do its work is a failure, after its state has been printed.
     pub async fn run(&self) -> Result<(), Stop> {
-        let client = self.remote.client()?;
-        let status: Value = client.succeed(client.request(Method::GET, "/ochre/v1/status")).await?.json().await?;
+        let answer = self.remote.connect()?.management().status().await?;
+        let (healthy, failing) = (answer.healthy, answer.failing.clone());
+        let status = state(answer);
         match self.output {
             Output::Text => print!("{}", text(&status)),
             Output::Json => println!("{status:#}"),
         }
-        match status["health"].as_str() {
-            Some("ok") => Ok(()),
-            reason => {
-                Err(Stop::Failed(anyhow::anyhow!("the server is failing: {}", reason.unwrap_or("it does not say why"))))
-            }
-        }
+        if healthy { Ok(()) } else { Err(Stop::Failed(anyhow::anyhow!("the server is failing: {failing}"))) }
     }
+}
+
+/// The state in the words of `/ochre/v1/status`.
+fn state(status: v1::GetStatusResponse) -> Value {
+    let (buffer, log) = (status.buffer.unwrap_or_default(), status.log.unwrap_or_default());
+    json!({
+        "node": status.node,
+        "version": status.version,
+        "epoch": status.epoch,
+        "incarnation": status.incarnation,
+        "uptime_seconds": status.uptime_seconds,
+        "health": if status.healthy { "ok" } else { status.failing.as_str() },
+        "buffer": { "bytes": buffer.bytes, "peak_bytes": buffer.peak_bytes, "limit_bytes": buffer.limit_bytes },
+        "log": {
+            "id": log.id,
+            "segments": log.segments,
+            "bytes": log.bytes,
+            "pending_bytes": log.pending_bytes,
+            "failed": said(&log.failed),
+            "full": said(&log.full),
+        },
+        "fence": status.fence,
+        "databases": status.databases.iter().map(database).collect::<Vec<_>>(),
+    })
+}
+
+fn database(status: &v1::DatabaseStatus) -> Value {
+    json!({
+        "name": status.name,
+        "tables": status.tables,
+        "buffered_rows": status.buffered_rows,
+        "buffered_chunks": status.buffered_chunks,
+        "persisted_rows": status.persisted_rows,
+        "persisted_chunks": status.persisted_chunks,
+        "persisted_bytes": status.persisted_bytes,
+        "low_water": status.low_water,
+        "catalog_revision": status.catalog_revision,
+        "rows_written": status.rows_written,
+        "rejected_lines": status.rejected_lines,
+        "refused_writes": status.refused_writes,
+        "rules_generation": status.rules_generation,
+        "partition_alarm": said(&status.partition_alarm),
+    })
+}
+
+fn said(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Its values one a line, then a table for each list of objects.

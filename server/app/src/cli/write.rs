@@ -1,27 +1,20 @@
 //! `ochre write`.
 
-use std::io::{Read, Write as _};
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use ochre_env::{Clock, SystemClock};
-use ochre_types::ByteSize;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
-use reqwest::{Method, StatusCode};
+use ochre_client::{Lines, Precision};
+use ochre_ingest::line_protocol;
+use ochre_types::{ByteSize, DatabaseName};
 use serde_json::{Value, json};
 
-use super::client::{Client, Remote, said};
+use super::client::Remote;
 use super::lines::LineEnds;
 use super::{Output, Stop};
 
-/// How often a batch is sent before it is given up.
-const ATTEMPTS: u32 = 10;
-/// The longest pause between two attempts, whatever the server asks for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A line may be longer than a batch should be, up to this.
 const LONGEST_LINE: usize = 16 << 20;
 /// How much is read at a time.
@@ -36,10 +29,10 @@ pub struct Write {
     remote: Remote,
     /// The database.
     #[arg(long, env = "OCHRE_DATABASE", value_name = "NAME")]
-    database: String,
+    database: DatabaseName,
     /// The unit of timestamps: auto (by their magnitude), ns, us, ms or s.
-    #[arg(long, default_value = "ns", value_parser = ["auto", "ns", "us", "ms", "s"], value_name = "UNIT")]
-    precision: String,
+    #[arg(long, value_enum, default_value = "ns", value_name = "UNIT")]
+    precision: Unit,
     /// How many bytes of lines one request carries.
     #[arg(long, default_value = "4MiB", value_name = "SIZE")]
     batch_size: ByteSize,
@@ -52,6 +45,44 @@ pub struct Write {
     /// The file with the lines, or - for standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+}
+
+/// The unit of timestamps in lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Unit {
+    /// By their magnitude.
+    Auto,
+    /// Nanoseconds.
+    Ns,
+    /// Microseconds.
+    Us,
+    /// Milliseconds.
+    Ms,
+    /// Seconds.
+    S,
+}
+
+impl Unit {
+    /// The same for the reader of lines.
+    pub fn of_lines(self) -> line_protocol::Precision {
+        match self {
+            Self::Auto => line_protocol::Precision::Auto,
+            Self::Ns => line_protocol::Precision::Nanosecond,
+            Self::Us => line_protocol::Precision::Microsecond,
+            Self::Ms => line_protocol::Precision::Millisecond,
+            Self::S => line_protocol::Precision::Second,
+        }
+    }
+
+    fn of_client(self) -> Precision {
+        match self {
+            Self::Auto => Precision::Auto,
+            Self::Ns => Precision::Nanoseconds,
+            Self::Us => Precision::Microseconds,
+            Self::Ms => Precision::Milliseconds,
+            Self::S => Precision::Seconds,
+        }
+    }
 }
 
 /// What has been written so far.
@@ -67,10 +98,11 @@ struct Done {
 impl Write {
     /// Runs the command. Refused lines are a failure, after the others have been written.
     pub async fn run(&self) -> Result<(), Stop> {
-        let client = self.remote.client()?;
         if self.batch_size.0 == 0 {
             return Err(Stop::Usage("--batch-size is 0: give at least 1KiB".to_owned()));
         }
+        let lines = self.remote.connect()?.lines();
+        let lines = if self.no_gzip { lines.without_gzip() } else { lines };
         // Reading blocks: there is nothing else that this process could do meanwhile.
         let mut input: Box<dyn Read> = if self.file.as_os_str() == "-" {
             Box::new(std::io::stdin().lock())
@@ -81,7 +113,7 @@ impl Write {
         let mut batches = Batches::new(self.batch_size.as_usize());
         let mut done = Done::default();
         while let Some(batch) = batches.next(&mut *input)? {
-            let sent = self.send(&client, &batch, &mut done).await;
+            let sent = self.send(&lines, &batch, &mut done).await;
             sent.with_context(|| {
                 format!("writing from line {}; {} lines before it were written", done.lines + 1, done.written)
             })?;
@@ -94,33 +126,20 @@ impl Write {
         Ok(())
     }
 
-    async fn send(&self, client: &Client, batch: &[u8], done: &mut Done) -> anyhow::Result<()> {
-        let body: bytes::Bytes = if self.no_gzip { batch.to_vec() } else { gzip(batch)? }.into();
-        let clock = SystemClock::new();
-        let mut attempt = 1;
-        loop {
-            let query = [("db", self.database.as_str()), ("precision", self.precision.as_str())];
-            let mut request = client.request(Method::POST, "/api/v3/write_lp").query(&query).body(body.clone());
-            if !self.no_gzip {
-                request = request.header(CONTENT_ENCODING, "gzip");
-            }
-            let response = client.send(request).await?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            let text = response.text().await.unwrap_or_default();
-            match status {
-                StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS if attempt < ATTEMPTS => {
-                    let pause = pause(&headers);
-                    eprintln!(
-                        "ochre: the server is busy ({}): trying again in {} s",
-                        said(&text, status),
-                        pause.as_secs()
-                    );
-                    clock.sleep(pause).await;
-                    attempt += 1;
-                }
-                status => return take(status, &headers, &text, done),
-            }
-        }
+    async fn send(&self, lines: &Lines, batch: &[u8], done: &mut Done) -> Result<(), ochre_client::Error> {
+        let waiting = |said: &str, pause: Duration| {
+            eprintln!("ochre: the server is busy ({said}): trying again in {} s", pause.as_secs());
+        };
+        let written = lines.write(&self.database, self.precision.of_client(), batch, waiting).await?;
+        done.written += written.written;
+        done.rejected += written.rejected;
+        let room = PRINTED.saturating_sub(done.printed.len());
+        done.printed.extend(written.refused.into_iter().take(room).map(|line| {
+            json!({
+                "original_line": line.text, "line_number": done.lines + line.number, "error_message": line.reason,
+            })
+        }));
+        Ok(())
     }
 
     fn report(&self, done: &Done) {
@@ -138,41 +157,6 @@ impl Write {
             }
         }
     }
-}
-
-/// Takes the answer to a batch.
-fn take(status: StatusCode, headers: &HeaderMap, text: &str, done: &mut Done) -> anyhow::Result<()> {
-    let count = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let body: Value = serde_json::from_str(text).unwrap_or(Value::Null);
-    let counts = (count("x-ochre-lines-written"), count("x-ochre-lines-rejected"));
-    if let (Some(written), Some(rejected)) = counts {
-        done.written += written;
-        done.rejected += rejected;
-        for line in body["data"].as_array().into_iter().flatten() {
-            if done.printed.len() < PRINTED {
-                let mut line = line.clone();
-                line["line_number"] = json!(done.lines + line["line_number"].as_u64().unwrap_or(0));
-                done.printed.push(line);
-            }
-        }
-        return Ok(());
-    }
-    // A batch of comments and blank lines is no write, and no fault either.
-    if status.is_success() || body["error"].as_str().is_some_and(|error| error.starts_with("the write has no lines")) {
-        return Ok(());
-    }
-    bail!("the server answered {status}: {}", said(text, status))
-}
-
-fn pause(headers: &HeaderMap) -> Duration {
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    Duration::from_secs(seconds.unwrap_or(1)).min(LONGEST_PAUSE)
-}
-
-fn gzip(batch: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(batch)?;
-    encoder.finish()
 }
 
 /// Cuts an input into batches of whole lines.

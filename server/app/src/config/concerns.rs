@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ochre_types::rules::{Ack, BufferRules, Limits, Rules};
+use ochre_types::rules::{Ack, BufferRules, Limits, LogRules, Rules};
 use ochre_types::{ByteSize, NodeId};
 
 use super::ConfigError;
@@ -24,14 +24,17 @@ concerns! {
     Http as http {
         /// The address and port of the one listener; port 0 takes a free one.
         listen: SocketAddr = "127.0.0.1:8086", "listen", "http.listen", "address";
-        /// Serve everybody who can reach the listener. Needed for an address that is not a loopback one, as long as
-        /// there are no tokens.
+        /// Serve everybody who can reach the listener, without asking for a token.
         without_auth: bool = "false", "without-auth", "http.without-auth", "yes or no", switch;
+        /// The file with the operators' tokens, one a line, each of which may do everything; made with a random one if
+        /// it is not there. Empty for `admin.token` in the data directory.
+        token_file: Option<PathBuf> = "", "token-file", "http.token-file", "path";
         /// The version that `X-Influxdb-Version` and `/ping` tell to clients of InfluxDB, some of which choose their
         /// dialect by it.
         influxdb_version: String = "1.8.10-ochre", "influxdb-version", "http.influxdb-version", "text";
-        /// The web origin that browsers let use this server: `*` for every page, or empty for none.
-        cors_origin: String = "*", "cors-origin", "http.cors-origin", "origin";
+        /// The web origin that browsers let use this server: `*` for every page, empty for none; `auto` is `*` where a
+        /// token is needed, else none.
+        cors_origin: String = "auto", "cors-origin", "http.cors-origin", "origin";
         /// Connections served at a time; further ones wait to be accepted.
         max_connections: usize = "4096", "max-connections", "http.max-connections", "connections";
         /// Writes and queries served at a time; further ones are answered 503 with Retry-After.
@@ -40,6 +43,17 @@ concerns! {
         read_timeout: Duration = "30s", "read-timeout", "http.read-timeout", "duration";
         /// How long requests in flight may take to end when the server stops.
         drain_timeout: Duration = "30s", "drain-timeout", "http.drain-timeout", "duration";
+    }
+
+    /// How connections are encrypted.
+    Tls as tls {
+        /// The server's certificate and what it is signed with, in PEM. With it the port speaks TLS only.
+        cert: Option<PathBuf> = "", "tls-cert", "tls.cert", "path";
+        /// The private key of the certificate, in PEM.
+        key: Option<PathBuf> = "", "tls-key", "tls.key", "path";
+        /// The certificates, in PEM, one of which must have signed the certificate that a client shows: mutual TLS.
+        /// Empty for letting clients in without one.
+        client_ca: Option<PathBuf> = "", "tls-client-ca", "tls.client-ca", "path";
     }
 
     /// Where files and objects are.
@@ -100,7 +114,7 @@ concerns! {
         /// Refused lines that an answer names; the rest is only counted.
         reported_lines: usize = "100", "max-reported-lines", "limits.reported-lines", "lines";
         /// How long a query may run.
-        query_time: Duration = "10m", "max-query-time", "limits.query-time", "duration";
+        query_time: Duration = "5m", "max-query-time", "limits.query-time", "duration";
     }
 
     /// What the server tells about itself on standard error.
@@ -117,7 +131,7 @@ impl Config {
     /// The rules that new databases start with.
     pub fn rules(&self) -> Rules {
         Rules {
-            ack: self.databases.ack,
+            log: LogRules { ack: self.databases.ack },
             buffer: BufferRules {
                 freeze_rows: self.buffer.freeze_rows,
                 freeze_size: self.buffer.freeze_size,
@@ -130,7 +144,10 @@ impl Config {
                 partitions_per_write: self.limits.partitions_per_write,
                 line: self.limits.line,
                 body: self.limits.body,
+                query_time: self.limits.query_time,
+                ..Limits::default()
             },
+            ..Rules::default()
         }
     }
 
@@ -151,12 +168,19 @@ impl Config {
         positive("limits.partitions-per-write", self.limits.partitions_per_write == 0);
         positive("limits.line", self.limits.line.0 == 0);
         positive("limits.body", self.limits.body.0 == 0);
-        if !self.http.without_auth && !self.http.listen.ip().is_loopback() {
-            problems.push(format!(
-                "http.listen is {}, which others can reach, and this version has no tokens yet: listen on a loopback \
-                 address such as 127.0.0.1:8086, or say --without-auth to serve everybody",
-                self.http.listen
-            ));
+        match (&self.tls.cert, &self.tls.key) {
+            (Some(_), None) => problems.push("tls.cert is given without tls.key: TLS needs both".to_owned()),
+            (None, Some(_)) => problems.push("tls.key is given without tls.cert: TLS needs both".to_owned()),
+            (None, None) if self.tls.client_ca.is_some() => {
+                problems.push(
+                    "tls.client-ca is given without tls.cert and tls.key: client certificates are part of TLS"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
+        if self.http.without_auth && self.http.token_file.is_some() {
+            problems.push("http.token-file and http.without-auth are both given: leave one of them out".to_owned());
         }
         if self.memory.limit.bytes() < MemorySize::LEAST {
             problems.push(format!(

@@ -109,13 +109,35 @@ fn a_file_that_is_not_there_or_not_toml_is_named() {
 }
 
 #[test]
-fn an_address_that_others_can_reach_needs_a_word() {
-    let open = ["--listen", "0.0.0.0:8086"];
-    let error = Config::read(&collect(&open, &[])).unwrap_err();
-    assert_eq!(error.problems.len(), 1);
-    assert!(error.problems[0].contains("--without-auth"), "{error}");
-    Config::read(&collect(&["--listen", "0.0.0.0:8086", "--without-auth"], &[])).unwrap();
-    Config::read(&collect(&["--listen", "[::1]:0"], &[])).unwrap();
+fn tokens_are_asked_for_unless_told() {
+    let read = |args: &[&str]| Config::read(&collect(args, &[]));
+    for address in ["0.0.0.0:8086", "[::1]:0"] {
+        let config = read(&["--listen", address]).unwrap();
+        assert_eq!((config.http.without_auth, config.http.token_file), (false, None));
+    }
+    assert!(read(&["--without-auth"]).unwrap().http.without_auth);
+    assert_eq!(read(&["--token-file", "t"]).unwrap().http.token_file, Some(PathBuf::from("t")));
+    assert_eq!(
+        read(&["--token-file", "t", "--without-auth"]).unwrap_err().problems,
+        ["http.token-file and http.without-auth are both given: leave one of them out"]
+    );
+}
+
+#[test]
+fn tls_needs_a_certificate_and_its_key() {
+    let read = |args: &[&str]| Config::read(&collect(args, &[]));
+    let tls = read(&["--tls-cert", "c", "--tls-key", "k", "--tls-client-ca", "a"]).unwrap().tls;
+    assert_eq!((tls.cert, tls.key, tls.client_ca), (Some("c".into()), Some("k".into()), Some("a".into())));
+    for (args, problem) in [
+        (["--tls-cert", "c"], "tls.cert is given without tls.key: TLS needs both"),
+        (["--tls-key", "k"], "tls.key is given without tls.cert: TLS needs both"),
+        (
+            ["--tls-client-ca", "a"],
+            "tls.client-ca is given without tls.cert and tls.key: client certificates are part of TLS",
+        ),
+    ] {
+        assert_eq!(read(&args).unwrap_err().problems, [problem]);
+    }
 }
 
 #[test]

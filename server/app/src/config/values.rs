@@ -93,6 +93,12 @@ impl Value for PathBuf {
     }
 }
 
+impl Value for Option<PathBuf> {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| text.into()))
+    }
+}
+
 impl Value for SocketAddr {
     fn read(text: &str) -> Result<Self, String> {
         let wrong = "not an address with a port: write such as 127.0.0.1:8086, [::1]:8086 or localhost:8086";

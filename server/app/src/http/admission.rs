@@ -22,9 +22,7 @@ pub struct Place {
 pub fn admit(app: &App) -> Result<Place, Failure> {
     match app.requests.clone().try_acquire_owned() {
         Ok(permit) => Ok(Place { _permit: permit }),
-        Err(_) => {
-            Err(Failure::unavailable("too many requests are in flight: try again later, or raise --max-requests", None))
-        }
+        Err(_) => Err(Failure::exhausted("too many requests are in flight: try again later, or raise --max-requests")),
     }
 }
 

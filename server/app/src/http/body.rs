@@ -23,16 +23,15 @@ pub struct Received {
     pub lease: Lease,
 }
 
-/// Reads the whole body and inflates it if it is gzip.
-pub async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Received, Failure> {
-    let limit = app.body_limit;
+/// Reads the whole body, of at most `limit` bytes before and after decompression, and inflates it if it is gzip.
+pub async fn read(app: &App, limit: usize, headers: &HeaderMap, body: Body) -> Result<Received, Failure> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large(limit));
     }
     match encoding(headers)? {
-        Encoding::Identity => plain(app, body, announced).await,
-        Encoding::Gzip => gzip(app, body).await,
+        Encoding::Identity => plain(app, limit, body, announced).await,
+        Encoding::Gzip => gzip(app, limit, body).await,
     }
 }
 
@@ -53,22 +52,22 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Failure> {
     }
 }
 
-async fn plain(app: &App, mut body: Body, announced: Option<u64>) -> Result<Received, Failure> {
+async fn plain(app: &App, limit: usize, mut body: Body, announced: Option<u64>) -> Result<Received, Failure> {
     let mut lease = app.bodies.lease();
     let announced = usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX);
     lease.grow_to(announced)?;
     let mut whole = BytesMut::new();
     while let Some(chunk) = next(app, &mut body).await? {
         let length = whole.len() + chunk.len();
-        if length > app.body_limit {
-            return Err(too_large(app.body_limit));
+        if length > limit {
+            return Err(too_large(limit));
         }
         if whole.is_empty() && chunk.len() >= announced && announced > 0 {
             // The whole body came as one chunk: no copy.
             return Ok(Received { bytes: chunk, lease });
         }
         if length > whole.capacity() {
-            let capacity = length.max(announced).max(whole.capacity() * 2).min(app.body_limit);
+            let capacity = length.max(announced).max(whole.capacity() * 2).min(limit);
             lease.grow_to(capacity)?;
             whole.reserve(capacity - whole.len());
         }
@@ -77,13 +76,13 @@ async fn plain(app: &App, mut body: Body, announced: Option<u64>) -> Result<Rece
     Ok(Received { bytes: whole.freeze(), lease })
 }
 
-async fn gzip(app: &App, mut body: Body) -> Result<Received, Failure> {
-    let mut inflater = Inflater::new(app.body_limit, app.bodies.lease());
+async fn gzip(app: &App, limit: usize, mut body: Body) -> Result<Received, Failure> {
+    let mut inflater = Inflater::new(limit, app.bodies.lease());
     let mut received = 0;
     while let Some(chunk) = next(app, &mut body).await? {
         received += chunk.len();
-        if received > app.body_limit {
-            return Err(too_large(app.body_limit));
+        if received > limit {
+            return Err(too_large(limit));
         }
         if chunk.len() <= INLINE_CHUNK {
             inflater.push(&chunk)?;

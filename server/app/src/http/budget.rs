@@ -58,10 +58,9 @@ impl Lease {
                 self.bytes = bytes;
                 Ok(())
             }
-            Err(_) => Err(Failure::unavailable(
+            Err(_) => Err(Failure::exhausted(
                 "the bodies of the requests in flight fill the memory set aside for them: try again later, or send \
                  smaller batches",
-                None,
             )),
         }
     }

@@ -8,6 +8,10 @@ use ochre_types::NameError;
 /// The classes of failure that clients tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// It shows no token, or none that is known here.
+    Unauthenticated,
+    /// Its token does not allow it.
+    Forbidden,
     /// The request is wrong and will stay so.
     Invalid,
     /// It names a database that is not there.
@@ -34,6 +38,8 @@ impl Kind {
     /// The HTTP status, the same in every API.
     pub fn status(self) -> StatusCode {
         match self {
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Invalid => StatusCode::BAD_REQUEST,
             Self::UnknownDatabase => StatusCode::NOT_FOUND,
             Self::Conflict => StatusCode::CONFLICT,
@@ -61,12 +67,15 @@ pub struct Failure {
     pub message: String,
     /// For [`Kind::Unavailable`]: when to try again.
     pub retry_after: Option<Duration>,
+    /// For [`Kind::Unavailable`]: whether memory or places are used up, rather than the node away. gRPC tells it apart.
+    pub is_exhausted: bool,
 }
 
 impl Failure {
     /// A failure that trying again does not cure.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: (kind == Kind::Unavailable).then_some(RETRY_AFTER) }
+        let retry_after = (kind == Kind::Unavailable).then_some(RETRY_AFTER);
+        Self { kind, message: message.into(), retry_after, is_exhausted: false }
     }
 
     /// The request is wrong.
@@ -76,7 +85,12 @@ impl Failure {
 
     /// Not now; `retry_after` if it is known when.
     pub fn unavailable(message: impl Into<String>, retry_after: Option<Duration>) -> Self {
-        Self { kind: Kind::Unavailable, message: message.into(), retry_after: Some(retry_after.unwrap_or(RETRY_AFTER)) }
+        Self { retry_after: Some(retry_after.unwrap_or(RETRY_AFTER)), ..Self::new(Kind::Unavailable, message) }
+    }
+
+    /// Not now, because memory or places are used up.
+    pub fn exhausted(message: impl Into<String>) -> Self {
+        Self { is_exhausted: true, ..Self::new(Kind::Unavailable, message) }
     }
 
     /// The value of `Retry-After`: whole seconds, rounded up, at least 1.

@@ -8,12 +8,15 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat};
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use ochre_types::DatabaseName;
+use ochre_types::token::Action;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::params::Parameters;
 use super::state::App;
 use super::v3;
+use crate::auth::Identity;
 
 /// The version of this software.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -24,13 +27,9 @@ fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with(media_type))
 }
 
-fn state(app: &App) -> Result<(), String> {
-    app.backend().map_err(|failure| failure.message)?.health()
-}
-
 /// `GET /health`: 200 and `pass`, or 503 and `fail` with the reason. As text where that is asked for.
 pub async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let (status, word, message) = match state(&app) {
+    let (status, word, message) = match app.health() {
         Ok(()) => (StatusCode::OK, "pass", "ready for queries and writes".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, "fail", reason),
     };
@@ -56,8 +55,8 @@ pub async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> Response
 
 /// `GET /ready`: 200 once the node serves requests.
 pub async fn ready(State(app): State<Arc<App>>) -> Response {
-    match app.backend() {
-        Ok(_) => {
+    match app.ready() {
+        Ok(()) => {
             let started = DateTime::from_timestamp_nanos(app.started).to_rfc3339_opts(SecondsFormat::AutoSi, true);
             let up = ochre_types::size::format_duration(app.up());
             answer(StatusCode::OK, &json!({ "status": "ready", "started": started, "up": up }))
@@ -80,13 +79,23 @@ pub async fn ping(State(app): State<Arc<App>>, request: Request) -> Response {
     answer(StatusCode::OK, &body)
 }
 
-/// `GET /ochre/v1/status`: the state of the node, for `ochre status`.
-pub async fn status(State(app): State<Arc<App>>) -> Response {
-    let status: Result<Value, Failure> = app.backend().map(|backend| backend.status());
+/// `GET /ochre/v1/status`: the state of the node, for `ochre status`, with the databases that the token may read.
+pub async fn status(State(app): State<Arc<App>>, identity: Identity) -> Response {
+    let status: Result<Value, Failure> = app.backend(&identity).map(|backend| backend.status());
     match status {
-        Ok(status) => answer(StatusCode::OK, &status),
+        Ok(mut status) => {
+            if let Some(databases) = status.get_mut("databases").and_then(Value::as_array_mut) {
+                databases.retain(|database| may_read(&identity, database));
+            }
+            answer(StatusCode::OK, &status)
+        }
         Err(failure) => v3::failure_response(&failure),
     }
+}
+
+fn may_read(identity: &Identity, database: &Value) -> bool {
+    let name = database.get("name").and_then(Value::as_str).and_then(|name| DatabaseName::new(name).ok());
+    name.is_some_and(|name| identity.may(Action::Read, &name))
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {

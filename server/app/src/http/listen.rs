@@ -1,7 +1,7 @@
 //! The listener: accepts connections, serves HTTP/1.1 and HTTP/2 on them, and ends them in order.
 //!
 //! ```text
-//!   accept --(at most max_connections)--> connection task --stop--> finish the requests in flight, then close
+//!   accept --(at most max_connections)--> connection task: [TLS ->] HTTP --stop--> finish the requests in flight, close
 //! ```
 
 use std::net::SocketAddr;
@@ -13,8 +13,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use ochre_env::{Clock, Tasks};
+use prometheus_client::metrics::counter::Counter;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// How long to wait before accepting again when the system has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -28,8 +32,17 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 pub struct Limits {
     /// Connections at a time.
     pub connections: usize,
-    /// How long a client may take to begin a connection or to send a request's head.
+    /// How long a client may take to begin a connection, to shake hands, or to send a request's head.
     pub read_timeout: Duration,
+}
+
+/// How connections are encrypted.
+#[derive(Clone)]
+pub struct Encryption {
+    /// Shakes hands.
+    pub acceptor: TlsAcceptor,
+    /// Counts the handshakes that did not succeed.
+    pub failed: Counter,
 }
 
 /// A listener at work.
@@ -41,17 +54,19 @@ pub struct Listening {
     clock: Arc<dyn Clock>,
 }
 
-/// Starts to serve `router` on `listener`.
+/// Starts to serve `router` on `listener`, over TLS only if there is an `encryption`.
 pub fn listen(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    encryption: Option<Encryption>,
     clock: Arc<dyn Clock>,
 ) -> std::io::Result<Listening> {
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
     let tasks = Tasks::new();
-    let accepting = Accepting { listener, router, limits, stopped, tasks: tasks.clone(), clock: clock.clone() };
+    let connections = Connections { router, limits, encryption, stopped, tasks: tasks.clone() };
+    let accepting = Accepting { listener, connections, clock: clock.clone() };
     tasks.spawn("accept connections", accepting.run());
     Ok(Listening { address, stop, tasks, clock })
 }
@@ -73,17 +88,25 @@ impl Listening {
 
 struct Accepting {
     listener: TcpListener,
+    connections: Connections,
+    clock: Arc<dyn Clock>,
+}
+
+/// What each connection gets.
+#[derive(Clone)]
+struct Connections {
     router: Router,
     limits: Limits,
+    encryption: Option<Encryption>,
     stopped: watch::Receiver<bool>,
     tasks: Tasks,
-    clock: Arc<dyn Clock>,
 }
 
 impl Accepting {
     async fn run(self) {
-        let Self { listener, router, limits, mut stopped, tasks, clock } = self;
-        let places = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+        let Self { listener, connections, clock } = self;
+        let mut stopped = connections.stopped.clone();
+        let places = Arc::new(Semaphore::new(connections.limits.connections.min(Semaphore::MAX_PERMITS)));
         loop {
             let next = async {
                 let place = places.clone().acquire_owned().await;
@@ -96,8 +119,8 @@ impl Accepting {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let connection = serve(stream, router.clone(), limits.clone(), stopped.clone(), tasks.clone());
-                    tasks.spawn("connection", async move {
+                    let connection = connections.clone().begin(stream);
+                    connections.tasks.spawn("connection", async move {
                         let _place = place;
                         connection.await;
                     });
@@ -111,31 +134,62 @@ impl Accepting {
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, limits: Limits, mut stopped: watch::Receiver<bool>, tasks: Tasks) {
-    let begun = tokio::time::timeout(limits.read_timeout, stream.readable());
-    let begun = tokio::select! {
-        biased;
-        () = told(&mut stopped) => return,
-        begun = begun => begun,
-    };
-    if !matches!(begun, Ok(Ok(()))) || stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let mut builder = auto::Builder::new(Owned(tasks));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.read_timeout);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).max_concurrent_streams(STREAMS);
-    let service = TowerToHyperService::new(router);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        biased;
-        () = told(&mut stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Connections {
+    /// Waits for the client's first bytes, shakes hands if need be, and serves its requests.
+    async fn begin(mut self, stream: TcpStream) {
+        let begun = tokio::time::timeout(self.limits.read_timeout, stream.readable());
+        let begun = tokio::select! {
+            biased;
+            () = told(&mut self.stopped) => return,
+            begun = begun => begun,
+        };
+        if !matches!(begun, Ok(Ok(()))) || stream.set_nodelay(true).is_err() {
+            return;
         }
-        ended = connection.as_mut() => ended,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+        match self.encryption.take() {
+            None => self.serve(stream).await,
+            Some(encryption) => {
+                if let Some(stream) = self.shake_hands(stream, &encryption).await {
+                    self.serve(stream).await;
+                }
+            }
+        }
+    }
+
+    async fn shake_hands(&mut self, stream: TcpStream, encryption: &Encryption) -> Option<TlsStream<TcpStream>> {
+        let handshake = tokio::time::timeout(self.limits.read_timeout, encryption.acceptor.accept(stream));
+        let reason = tokio::select! {
+            biased;
+            () = told(&mut self.stopped) => return None,
+            handshake = handshake => match handshake {
+                Ok(Ok(stream)) => return Some(stream),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it took too long".to_owned(),
+            },
+        };
+        encryption.failed.inc();
+        tracing::debug!(reason, "a TLS handshake did not succeed");
+        None
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { router, limits, mut stopped, tasks, encryption: _ } = self;
+        let mut builder = auto::Builder::new(Owned(tasks));
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.read_timeout);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).max_concurrent_streams(STREAMS);
+        let service = TowerToHyperService::new(router);
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            biased;
+            () = told(&mut stopped) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            ended = connection.as_mut() => ended,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use super::backend::Backend;
 use super::state::App;
+use crate::auth::Identity;
 
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -64,6 +65,8 @@ pub struct HttpMetrics {
     pub lines_written: Counter,
     /// Lines refused.
     pub lines_rejected: Counter,
+    /// TLS handshakes that did not succeed.
+    pub failed_handshakes: Counter,
 }
 
 impl Default for HttpMetrics {
@@ -75,6 +78,7 @@ impl Default for HttpMetrics {
             body_bytes: Counter::default(),
             lines_written: Counter::default(),
             lines_rejected: Counter::default(),
+            failed_handshakes: Counter::default(),
         };
         {
             let mut registry = metrics.registry.lock();
@@ -83,6 +87,8 @@ impl Default for HttpMetrics {
             registry.register("http_write_body_bytes", "Bytes of write bodies, inflated", metrics.body_bytes.clone());
             registry.register("http_lines_written", "Lines stored", metrics.lines_written.clone());
             registry.register("http_lines_rejected", "Lines refused", metrics.lines_rejected.clone());
+            let handshakes = metrics.failed_handshakes.clone();
+            registry.register("http_failed_handshakes", "TLS handshakes that did not succeed", handshakes);
         }
         metrics
     }
@@ -120,10 +126,10 @@ impl Collector for NodeCollector {
 }
 
 /// `GET /metrics`.
-pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+pub async fn metrics(State(app): State<Arc<App>>, identity: Identity) -> Response {
     let mut text = String::new();
     let mut encoded = text::encode_registry(&mut text, &app.metrics.registry.lock());
-    if let (Ok(()), Ok(backend)) = (encoded, app.backend()) {
+    if let (Ok(()), Ok(backend)) = (encoded, app.backend(&identity)) {
         let mut node = Registry::with_prefix("ochre");
         node.register_collector(Box::new(NodeCollector(backend)));
         encoded = text::encode_registry(&mut text, &node);

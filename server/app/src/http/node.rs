@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ochre_database::{Health, Node, WriteError};
+use ochre_ingest::arrow::Roles;
 use ochre_ingest::line_protocol::Options;
 use ochre_query::{Params, QueryError, QueryErrorKind, QueryResult};
-use ochre_types::DatabaseName;
+use ochre_types::rules::Ack;
+use ochre_types::token::{Grants, TokenHash};
+use ochre_types::{ByteSize, DatabaseName, TableName};
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::backend::{Backend, Written};
+use super::backend::{Backend, Stored, Written};
 use super::failure::{Failure, Kind};
 use super::node_report;
 
@@ -25,8 +29,25 @@ impl Backend for NodeBackend {
         Ok(Written { lines: written.lines, rejected: written.rejected, rejected_total: written.rejected_total })
     }
 
+    async fn put(
+        &self,
+        database: &DatabaseName,
+        table: &TableName,
+        rows: &RecordBatch,
+        roles: &Roles,
+    ) -> Result<Stored, Failure> {
+        let database = self.0.database_or_create(database).await.map_err(write_failure)?;
+        let logged = database.rules().log.ack == Ack::Durable;
+        let rows = database.write_arrow(table, rows, roles).await.map_err(write_failure)?;
+        Ok(Stored { rows, logged })
+    }
+
     async fn query(&self, database: &DatabaseName, sql: &str, params: &Params) -> Result<QueryResult, Failure> {
         self.0.query(database, sql, params).await.map_err(query_failure)
+    }
+
+    fn body_limit(&self, database: &DatabaseName) -> ByteSize {
+        self.0.body_limit(database)
     }
 
     async fn create_database(&self, database: &DatabaseName) -> Result<bool, Failure> {
@@ -37,11 +58,19 @@ impl Backend for NodeBackend {
         self.0.databases().into_iter().map(|info| info.name).collect()
     }
 
+    fn token(&self, hash: &TokenHash) -> Option<(String, Grants)> {
+        self.0.token(hash).map(|(name, grants)| (name.as_str().to_owned(), grants))
+    }
+
     fn health(&self) -> Result<(), String> {
         match self.0.health() {
             Health::Ok => Ok(()),
             Health::Failing(reason) => Err(reason),
         }
+    }
+
+    fn node(&self) -> Result<Arc<Node>, Failure> {
+        Ok(self.0.clone())
     }
 
     fn status(&self) -> serde_json::Value {
@@ -57,12 +86,14 @@ impl Backend for NodeBackend {
 fn write_failure(error: WriteError) -> Failure {
     let message = error.to_string();
     if let Some(after) = error.retry_after() {
-        return Failure::unavailable(message, Some(after));
+        let is_exhausted = matches!(error, WriteError::MemoryFull { .. });
+        return Failure { is_exhausted, ..Failure::unavailable(message, Some(after)) };
     }
     match error {
         WriteError::UnknownDatabase(_) => Failure::new(Kind::UnknownDatabase, message),
         WriteError::TooManyPartitions { .. } => Failure::new(Kind::Unprocessable, message),
         WriteError::Log(_) => Failure::new(Kind::TooLarge, message),
+        WriteError::Refused(_) => Failure::invalid(message),
         error => {
             tracing::error!(%error, "a write failed inside the server: it was not acknowledged");
             Failure::new(Kind::Internal, message)
@@ -77,7 +108,8 @@ pub fn query_failure(error: QueryError) -> Failure {
         QueryErrorKind::Sql | QueryErrorKind::UnknownTable => Failure::invalid(message),
         QueryErrorKind::UnknownDatabase => Failure::new(Kind::UnknownDatabase, message),
         QueryErrorKind::Refused => Failure::new(Kind::NotImplemented, message),
-        QueryErrorKind::ResourcesExhausted => Failure::unavailable(message, None),
+        QueryErrorKind::ResourcesExhausted => Failure::exhausted(message),
+        QueryErrorKind::TimedOut => Failure::new(Kind::Timeout, message),
         QueryErrorKind::Execution => {
             tracing::warn!(%error, "a query failed inside the server");
             Failure::new(Kind::Internal, message)

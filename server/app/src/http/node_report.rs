@@ -38,6 +38,7 @@ pub fn json(status: &NodeStatus) -> Value {
             "failed": log.failed,
             "full": log.full,
         },
+        "fence": status.fence,
         "databases": status.databases.iter().map(database).collect::<Vec<_>>(),
     })
 }
@@ -56,13 +57,15 @@ fn database(status: &DatabaseStatus) -> Value {
         "rows_written": status.writes.rows,
         "rejected_lines": status.writes.rejected_lines,
         "refused_writes": status.writes.refused_writes,
+        "rules_generation": status.rules_generation,
+        "partition_alarm": status.partition_alarm,
     })
 }
 
 type Read = fn(&DatabaseStatus) -> u64;
 
 /// Gauges of each database.
-const DATABASE_GAUGES: [(&str, &str, Read); 8] = [
+const DATABASE_GAUGES: [(&str, &str, Read); 10] = [
     ("database_tables", "Tables", |d| d.tables),
     ("database_catalog_revision", "Revision of the catalog", |d| d.revision),
     ("database_low_water_sequence", "Every frame up to this is in committed Parquet", |d| d.low_water.0),
@@ -71,6 +74,10 @@ const DATABASE_GAUGES: [(&str, &str, Read); 8] = [
     ("database_persisted_chunks", "Chunks in committed Parquet", |d| d.persisted_chunks),
     ("database_persisted_rows", "Rows in committed Parquet", |d| d.persisted_rows),
     ("database_persisted_bytes", "Bytes of committed Parquet", |d| d.persisted_bytes),
+    ("database_rules_generation", "Generation of the rules in force", |d| d.rules_generation),
+    ("database_partition_alarms", "1 if rows spread over too many partitions", |d| {
+        u64::from(d.partition_alarm.is_some())
+    }),
 ];
 
 /// Counters of each database.

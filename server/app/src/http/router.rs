@@ -14,6 +14,8 @@ use serde_json::json;
 use super::decorate::decorate;
 use super::state::App;
 use super::{health, metrics, v1, v2, v3};
+use crate::auth::layer::authenticate;
+use crate::grpc;
 
 /// All paths of the server.
 pub fn router(app: Arc<App>) -> Router {
@@ -30,8 +32,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/ping", get(health::ping))
         .route("/metrics", get(metrics::metrics))
         .route("/ochre/v1/status", get(health::status))
+        .merge(grpc::routes(&app))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(app.clone(), authenticate))
         .layer(from_fn_with_state(app.clone(), decorate))
         .with_state(app)
 }

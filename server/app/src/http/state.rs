@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use ochre_env::{Clock, Compute, Entropy, Env};
 use ochre_types::ByteSize;
-use ochre_types::rules::Limits;
+use ochre_types::token::{Grants, TokenHash};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
@@ -14,7 +14,8 @@ use super::backend::Backend;
 use super::budget::Budget;
 use super::failure::Failure;
 use super::metrics::HttpMetrics;
-use crate::config::Config;
+use crate::auth::{Access, Identity};
+use crate::config::{Config, LogHomeKind};
 
 /// Where the server is in its life.
 #[derive(Clone)]
@@ -27,18 +28,18 @@ enum Phase {
 /// What all handlers share.
 pub struct App {
     phase: RwLock<Phase>,
+    /// Who gets in.
+    pub access: Access,
     /// Writes and queries served at a time.
     pub requests: Arc<Semaphore>,
     /// The memory of request bodies.
     pub bodies: Budget,
+    /// Whether what is in the log outlives the process.
+    pub keeps_log: bool,
     /// Bytes that a body may have, before and after decompression.
     pub body_limit: usize,
     /// How long a client may pause within a body.
     pub read_timeout: Duration,
-    /// How long a query may run.
-    pub query_time: Duration,
-    /// The limits that lines are parsed with.
-    pub limits: Limits,
     /// Refused lines that an answer names.
     pub reported_lines: usize,
     /// Whether the older APIs refuse a whole write for one bad line.
@@ -84,21 +85,26 @@ impl MemorySplit {
 
 impl App {
     /// A server that is starting.
-    pub fn new(config: &Config, env: &Env) -> Self {
+    pub fn new(config: &Config, env: &Env, access: Access) -> Self {
         let split = MemorySplit::of(config.memory.limit.bytes(), config.limits.body);
+        let origin = match config.http.cors_origin.as_str() {
+            "auto" if access.asks_for_tokens() => "*",
+            "auto" => "",
+            origin => origin,
+        };
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
         Self {
             phase: RwLock::new(Phase::Starting),
+            access,
             requests: Arc::new(Semaphore::new(config.http.max_requests.min(Semaphore::MAX_PERMITS))),
             bodies: Budget::new(split.bodies),
+            keeps_log: config.log.home == LogHomeKind::Disk,
             body_limit: config.limits.body.as_usize().min(split.bodies.as_usize()),
             read_timeout: config.http.read_timeout,
-            query_time: config.limits.query_time,
-            limits: config.rules().limits,
             reported_lines: config.limits.reported_lines,
             refuse_partial_writes: config.databases.refuse_partial_writes,
             influxdb_version: header(&config.http.influxdb_version),
-            cors_origin: Some(config.http.cors_origin.as_str()).filter(|o| !o.is_empty()).map(header),
+            cors_origin: Some(origin).filter(|o| !o.is_empty()).map(header),
             cluster_uuid: header(&super::decorate::uuid(name_bits(config.node.id.as_str()))),
             clock: env.clock.clone(),
             entropy: env.entropy.clone(),
@@ -119,8 +125,28 @@ impl App {
         *self.phase.write() = Phase::Stopping;
     }
 
-    /// The node, unless it is starting or stopping.
-    pub fn backend(&self) -> Result<Arc<dyn Backend>, Failure> {
+    /// The node, unless it is starting or stopping. Whoever asks for it has to have an identity, so that no handler
+    /// gets at it without the layer of `auth`; what that identity may do is for the handler to ask of it.
+    pub fn backend(&self, _asker: &Identity) -> Result<Arc<dyn Backend>, Failure> {
+        self.node()
+    }
+
+    /// Fails while the node is starting or stopping.
+    pub fn ready(&self) -> Result<(), Failure> {
+        self.node().map(|_| ())
+    }
+
+    /// Whether the node can do its work; if not, why.
+    pub fn health(&self) -> Result<(), String> {
+        self.node().map_err(|failure| failure.message)?.health()
+    }
+
+    /// The name and the grants of the token with that hash, if the node has it.
+    pub fn token(&self, hash: &TokenHash) -> Result<Option<(String, Grants)>, Failure> {
+        Ok(self.node()?.token(hash))
+    }
+
+    fn node(&self) -> Result<Arc<dyn Backend>, Failure> {
         match &*self.phase.read() {
             Phase::Serving(backend) => Ok(backend.clone()),
             Phase::Starting => Err(Failure::unavailable("the server is starting: try again later", None)),

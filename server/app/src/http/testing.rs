@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::response::Response;
@@ -9,18 +10,23 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use ochre_batch::NoColumns;
+use ochre_database::Node;
 use ochre_env::Env;
+use ochre_ingest::arrow::Roles;
 use ochre_ingest::line_protocol::{Options, parse};
 use ochre_query::{Params, QueryResult};
-use ochre_types::DatabaseName;
+use ochre_types::rules::Limits;
+use ochre_types::token::{Grants, TokenHash};
+use ochre_types::{ByteSize, DatabaseName, TableName};
 use parking_lot::Mutex;
 use prometheus_client::encoding::DescriptorEncoder;
 use tower::ServiceExt;
 
-use super::backend::{Backend, Written};
+use super::backend::{Backend, Stored, Written};
 use super::failure::{Failure, Kind};
 use super::router::router;
 use super::state::App;
+use crate::auth::Access;
 use crate::config::{Config, Sources};
 
 /// A backend that parses, remembers, and fails on request.
@@ -30,10 +36,18 @@ pub struct Double {
     pub failure: Mutex<Option<Failure>>,
     /// The writes that arrived: database, body, options.
     pub writes: Mutex<Vec<(DatabaseName, Bytes, Options)>>,
+    /// The batches that arrived: database, table, rows.
+    pub batches: Mutex<Vec<(String, String, RecordBatch)>>,
     /// The databases.
     pub databases: Mutex<Vec<DatabaseName>>,
+    /// The limits that lines of every database are parsed with, by its rules.
+    pub limits: Mutex<Limits>,
+    /// The rule `limits.body` of every database, if it is set.
+    pub body_limit: Mutex<Option<u64>>,
     /// The queries that arrived: database and SQL.
     pub queries: Mutex<Vec<(String, String)>>,
+    /// The tokens: hash, name, grants.
+    pub tokens: Mutex<Vec<(TokenHash, String, Grants)>>,
 }
 
 impl Double {
@@ -46,15 +60,32 @@ impl Double {
 impl Backend for Double {
     async fn write(&self, database: &DatabaseName, body: Bytes, options: &Options) -> Result<Written, Failure> {
         self.fail()?;
-        let parsed = parse(&body, &NoColumns, options);
+        let options_of_database = Options { limits: *self.limits.lock(), ..options.clone() };
+        let parsed = parse(&body, &NoColumns, &options_of_database);
         self.writes.lock().push((database.clone(), body, options.clone()));
         Ok(Written { lines: parsed.lines, rejected: parsed.rejected, rejected_total: parsed.rejected_total })
+    }
+
+    async fn put(
+        &self,
+        database: &DatabaseName,
+        table: &TableName,
+        rows: &RecordBatch,
+        _roles: &Roles,
+    ) -> Result<Stored, Failure> {
+        self.fail()?;
+        self.batches.lock().push((database.to_string(), table.to_string(), rows.clone()));
+        Ok(Stored { rows: rows.num_rows() as u64, logged: true })
     }
 
     async fn query(&self, database: &DatabaseName, sql: &str, _params: &Params) -> Result<QueryResult, Failure> {
         self.fail()?;
         self.queries.lock().push((database.to_string(), sql.to_owned()));
         Err(Failure::new(Kind::Internal, "the double has no rows"))
+    }
+
+    fn body_limit(&self, _database: &DatabaseName) -> ByteSize {
+        ByteSize(self.body_limit.lock().unwrap_or(u64::MAX))
     }
 
     async fn create_database(&self, database: &DatabaseName) -> Result<bool, Failure> {
@@ -71,12 +102,23 @@ impl Backend for Double {
         self.databases.lock().clone()
     }
 
+    fn token(&self, hash: &TokenHash) -> Option<(String, Grants)> {
+        let tokens = self.tokens.lock();
+        tokens.iter().find(|(known, ..)| known == hash).map(|(_, name, grants)| (name.clone(), grants.clone()))
+    }
+
     fn health(&self) -> Result<(), String> {
         self.fail().map_err(|failure| failure.message)
     }
 
+    fn node(&self) -> Result<Arc<Node>, Failure> {
+        Err(Failure::new(Kind::NotImplemented, "the double is no node"))
+    }
+
     fn status(&self) -> serde_json::Value {
-        serde_json::json!({ "node": "double" })
+        let databases: Vec<_> =
+            self.databases().iter().map(|name| serde_json::json!({ "name": name.as_str() })).collect();
+        serde_json::json!({ "node": "double", "databases": databases })
     }
 
     fn encode_metrics(&self, _encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
@@ -125,9 +167,14 @@ impl Server {
 
     /// Not yet serving.
     pub fn starting(change: impl FnOnce(&mut Config)) -> Self {
+        Self::guarded(Access::Everybody, change)
+    }
+
+    /// Not yet serving, and asking for what `access` says.
+    pub fn guarded(access: Access, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::read(&Sources::default()).unwrap();
         change(&mut config);
-        Self { app: Arc::new(App::new(&config, &Env::system())), double: Arc::default() }
+        Self { app: Arc::new(App::new(&config, &Env::system(), access)), double: Arc::default() }
     }
 
     /// Makes the double fail from now on.

@@ -9,6 +9,7 @@ use http::Request;
 
 use super::failure::Failure;
 use super::testing::Server;
+use crate::auth::Access;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -36,6 +37,9 @@ async fn gzip_is_inflated_and_bounded() {
         assert_eq!(send(&server, path, "gzip", "cpu usage=1 1\n").await, 400);
         assert_eq!(send(&server, path, "br", "x").await, 415);
     }
+    *server.double.body_limit.lock() = Some(1021);
+    assert_eq!(send(&server, "/write?db=x", "gzip", gzip(lines.as_bytes())).await, 413, "the rule of the database");
+    assert_eq!(send(&server, "/write?db=x", "", lines).await, 413, "the rule of the database");
     let bomb = gzip(&vec![b' '; 16 << 20]);
     let server = Server::with(|config| config.limits.body = "1MiB".parse().unwrap());
     assert_eq!(send(&server, "/write?db=x", "gzip", bomb).await, 413);
@@ -100,7 +104,7 @@ async fn unknown_paths_and_methods_are_told() {
 
 #[tokio::test]
 async fn browsers_may_ask_first() {
-    let server = Server::new();
+    let server = Server::guarded(Access::Tokens { operators: Vec::new() }, |_| {});
     for path in ["/write", "/api/v3/query_sql", "/nowhere"] {
         let answer =
             server.send(Request::options(path).header("origin", "http://a").body(Body::empty()).unwrap()).await;
@@ -108,8 +112,16 @@ async fn browsers_may_ask_first() {
         assert_eq!(answer.header("access-control-max-age"), "86400");
         assert!(answer.header("access-control-allow-methods").contains("POST"));
     }
-    let closed = Server::with(|config| config.http.cors_origin = String::new());
-    assert_eq!(closed.get("/ping").await.header("access-control-allow-origin"), "");
+    let origin = async |server: Server| server.get("/ping").await.header("access-control-allow-origin").to_owned();
+    // Where no token is needed, any page that somebody opens could write.
+    assert_eq!(origin(Server::new()).await, "");
+    assert_eq!(origin(Server::with(|config| config.http.cors_origin = "http://a".to_owned())).await, "http://a");
+    let guarded = |origin: &str| {
+        let origin = origin.to_owned();
+        Server::guarded(Access::Tokens { operators: Vec::new() }, |config| config.http.cors_origin = origin)
+    };
+    assert_eq!(origin(guarded("")).await, "");
+    assert_eq!(origin(guarded("http://a")).await, "http://a");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ mod results;
 mod statements;
 mod write;
 
-pub use errors::{has_no_points, partial_message};
+pub use errors::{has_no_points, partial_message, response as failure_response};
 pub use query::query;
 pub use write::write;
 

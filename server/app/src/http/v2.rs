@@ -15,22 +15,23 @@ use super::params::Parameters;
 use super::state::App;
 use super::write::{Target, counted, write as write_lines};
 use super::{admission, names, v1};
+use crate::auth::Identity;
 
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-platform-error-code");
 
 /// `POST /api/v2/write?org&bucket&precision`.
-pub async fn write(State(app): State<Arc<App>>, request: Request) -> Response {
-    match try_write(&app, request).await {
+pub async fn write(State(app): State<Arc<App>>, identity: Identity, request: Request) -> Response {
+    match try_write(&app, &identity, request).await {
         Ok(response) => response,
         Err(failure) => response(&failure),
     }
 }
 
-async fn try_write(app: &App, request: Request) -> Result<Response, Failure> {
+async fn try_write(app: &App, identity: &Identity, request: Request) -> Result<Response, Failure> {
     let _place = admission::admit(app)?;
     let (parts, body) = request.into_parts();
     let target = target(app, &Parameters::of(&parts.uri))?;
-    let written = match write_lines(app, &target, &parts.headers, body).await {
+    let written = match write_lines(app, identity, &target, &parts.headers, body).await {
         Ok(Some(written)) => written,
         // InfluxDB 2 replicating to here checks its credentials with an empty write.
         Ok(None) => return Ok(StatusCode::NO_CONTENT.into_response()),
@@ -87,6 +88,8 @@ pub fn response(failure: &Failure) -> Response {
 
 fn code(kind: Kind) -> &'static str {
     match kind {
+        Kind::Unauthenticated => "unauthorized",
+        Kind::Forbidden => "forbidden",
         Kind::Invalid | Kind::MediaType => "invalid",
         Kind::UnknownDatabase => "not found",
         Kind::Conflict => "conflict",

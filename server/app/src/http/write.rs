@@ -5,11 +5,13 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ochre_ingest::line_protocol::{Flavour, Options, Precision};
 use ochre_types::DatabaseName;
+use ochre_types::token::Action;
 
 use super::backend::Written;
 use super::body;
 use super::failure::Failure;
 use super::state::App;
+use crate::auth::Identity;
 
 /// How many lines of a write were stored. Of our own; clients of InfluxDB ignore it.
 pub const LINES_WRITTEN: HeaderName = HeaderName::from_static("x-ochre-lines-written");
@@ -29,9 +31,17 @@ pub struct Target {
 }
 
 /// Reads the body and stores its lines. `None` if the body has no bytes at all.
-pub async fn write(app: &App, target: &Target, headers: &HeaderMap, body: Body) -> Result<Option<Written>, Failure> {
-    let backend = app.backend()?;
-    let received = body::read(app, headers, body).await?;
+pub async fn write(
+    app: &App,
+    identity: &Identity,
+    target: &Target,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Option<Written>, Failure> {
+    identity.require(Action::Write, &target.database)?;
+    let backend = app.backend(identity)?;
+    let limit = app.body_limit.min(backend.body_limit(&target.database).as_usize());
+    let received = body::read(app, limit, headers, body).await?;
     if received.bytes.is_empty() {
         return Ok(None);
     }
@@ -40,8 +50,8 @@ pub async fn write(app: &App, target: &Target, headers: &HeaderMap, body: Body) 
         default_time: app.clock.wall_nanos(),
         flavour: target.flavour,
         accept_partial: target.accept_partial,
-        limits: app.limits,
         max_reported: app.reported_lines,
+        ..Options::default()
     };
     app.metrics.body_bytes.inc_by(received.bytes.len() as u64);
     let written = backend.write(&target.database, received.bytes, &options).await?;

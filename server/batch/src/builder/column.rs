@@ -92,6 +92,15 @@ impl Column {
         }
     }
 
+    /// The tag that a row has. The column must be a tag.
+    pub(super) fn tag(&self, row: usize) -> Option<&str> {
+        match &self.data {
+            // A row that was padded has no value behind its code; one that is yet to come has no code.
+            Data::Tag(tags) if row < self.len() && self.valid.is_valid(row) => tags.get(row),
+            _ => None,
+        }
+    }
+
     /// Sets a field in the row after the last one. The column must be a field of the value's type.
     pub(super) fn push_field(&mut self, value: FieldValue<'_>) {
         match (&mut self.data, value) {

@@ -79,6 +79,12 @@ impl Dictionary {
         code
     }
 
+    /// The value of a row that has one.
+    pub(super) fn get(&self, row: usize) -> Option<&str> {
+        let code = *self.codes.get(row)?;
+        std::str::from_utf8(self.values.get(code as u32)?).ok()
+    }
+
     pub(super) fn push_absent(&mut self, count: usize) {
         self.codes.resize(self.codes.len() + count, 0);
     }

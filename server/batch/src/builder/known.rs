@@ -5,8 +5,14 @@ use ochre_types::ColumnKind;
 /// The tables and columns that a database has before a batch. Asked once per table and column of a batch, not once
 /// per row.
 pub trait KnownColumns {
-    /// The kind and type of the column that has this plain name, if there is one. Not asked for `time`.
+    /// The kind and type of the column that has this plain name, if there is one, or that it must have once there is.
+    /// Not asked for `time`.
     fn kind(&self, table: &str, column: &str) -> Option<ColumnKind>;
+
+    /// Whether the table has the column: it is then not counted against the columns that a table may have once more.
+    fn has(&self, table: &str, column: &str) -> bool {
+        self.kind(table, column).is_some()
+    }
 
     /// How many tags and fields the table has (its time column is not counted), or nothing if there is no such table.
     fn column_count(&self, table: &str) -> Option<usize>;

@@ -1,6 +1,6 @@
 //! One row being built.
 
-use ochre_types::ColumnKind;
+use ochre_types::{ColumnKind, TableName};
 
 use super::table::TableBuilder;
 use super::{BatchBuilder, DuplicateField, FieldValue, MAX_CELLS, NONE, RowError};
@@ -36,6 +36,17 @@ impl<'b, 'k> Row<'b, 'k> {
         let table = &self.builder.tables[self.table as usize];
         let column = table.columns.get(table.expected(self.previous) as usize)?;
         column.is_plain.then(|| column.name.as_str())
+    }
+
+    /// The row's table.
+    pub fn table_name(&self) -> &TableName {
+        &self.builder.tables[self.table as usize].name
+    }
+
+    /// The value of a tag that was set; nothing for other names.
+    pub fn tag_value(&self, name: &str) -> Option<&str> {
+        let table = &self.builder.tables[self.table as usize];
+        table.columns.get(table.find(name)? as usize)?.tag(table.times.len())
     }
 
     /// Sets a tag.

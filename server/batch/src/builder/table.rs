@@ -75,7 +75,7 @@ impl TableBuilder {
         let column = ColumnName::new(name)?;
         let is_new = match known.kind(table, name) {
             Some(known) if known != kind => return Err(RowError::conflict(table, name, kind, known)),
-            Some(_) => false,
+            Some(_) => !known.has(table, name),
             None => true,
         };
         if is_new {

@@ -109,6 +109,12 @@ pub enum LineError {
         /// The first wrong byte's offset in the request's body (uncompressed), from 0.
         offset: usize,
     },
+    /// The database does not keep the row.
+    #[error("{reason}")]
+    NotKept {
+        /// Why, as the filter says: see [`crate::RowFilter`].
+        reason: String,
+    },
     /// The row does not fit into its table.
     #[error(transparent)]
     Row(#[from] RowError),
@@ -118,9 +124,11 @@ impl LineError {
     /// Whether the line is not line protocol, so that no schema and no setting would make it acceptable.
     pub fn is_syntax(&self) -> bool {
         match self {
-            Self::TimeTag { .. } | Self::TimeField { .. } | Self::StringTooLong { .. } | Self::LineTooLong { .. } => {
-                false
-            }
+            Self::TimeTag { .. }
+            | Self::TimeField { .. }
+            | Self::StringTooLong { .. }
+            | Self::LineTooLong { .. }
+            | Self::NotKept { .. } => false,
             Self::Row(error) => matches!(
                 error,
                 RowError::DuplicateTag { .. }
@@ -160,7 +168,7 @@ impl LineError {
 }
 
 /// A column's kind as version 3 writes it.
-fn iox_type(kind: ColumnKind) -> &'static str {
+pub(crate) fn iox_type(kind: ColumnKind) -> &'static str {
     use ochre_types::FieldType::{Boolean, Float, Integer, String, UInteger};
     match kind {
         ColumnKind::Tag => "iox::column_type::tag",

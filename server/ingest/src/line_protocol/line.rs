@@ -87,6 +87,11 @@ impl<'a, 'k> LineParser<'a, 'k> {
         if let Some(offset) = self.body.invalid_in(start, end) {
             return Err(LineError::InvalidUtf8 { offset });
         }
+        if let Some(admit) = &self.options.admit
+            && let Some(reason) = admit.refuse(row.table_name(), &|name| row.tag_value(name), time)
+        {
+            return Err(LineError::NotKept { reason });
+        }
         row.commit(time)?;
         Ok(end)
     }

@@ -1,7 +1,11 @@
 //! Whole requests: partial acceptance, reports, UTF-8, and bytes of every kind.
 
+use std::sync::Arc;
+
 use ochre_batch::NoColumns;
+use ochre_ingest::RowFilter;
 use ochre_ingest::line_protocol::{Flavour, LineError, MAX_REPORTED_TEXT, Options, fuzz, parse};
+use ochre_types::TableName;
 use proptest::prelude::*;
 
 use crate::dump::dump;
@@ -26,6 +30,43 @@ fn an_empty_body_has_no_lines() {
         assert_eq!((parsed.lines, parsed.rejected_total), (0, 0), "{body:?}");
         assert!(parsed.batch.is_empty());
     }
+}
+
+/// Keeps the host `a,b` and rows without a host, from time 5 on.
+#[derive(Debug)]
+struct Kept;
+
+impl RowFilter for Kept {
+    fn refuse<'a>(&self, table: &TableName, tag: &dyn Fn(&str) -> Option<&'a str>, time: i64) -> Option<String> {
+        let is_kept = tag("host").is_none_or(|host| host == "a,b") && tag("f").is_none() && time >= 5;
+        (!is_kept).then(|| format!("{table} {:?} {:?} {time}", tag("host"), tag("region")))
+    }
+}
+
+#[test]
+fn rows_that_the_database_does_not_keep_are_refused_line_by_line() {
+    let body = "m,host=a\\,b f=1 5\nm,host=c,region=eu f=1 6\nm,region=eu f=1 7\nm,host=a\\,b f=1 4\nm,host=a\\,b f=1 8\n\
+                new,host=c,tag=x g=1 9\nm,host=c f=1,g= 9\nm,host=a\\,b f=2 9\n";
+    let options = |flavour| Options { flavour, admit: Some(Arc::new(Kept)), ..Options::default() };
+    for flavour in [Flavour::V1, Flavour::V3] {
+        let parsed = parse(body.as_bytes(), &NoColumns, &options(flavour));
+        let refused: Vec<_> = parsed.rejected.iter().map(|line| (line.line_number, line.error.to_string())).collect();
+        let expected = [
+            (2, "m Some(\"c\") Some(\"eu\") 6"),
+            (4, "m Some(\"a,b\") None 4"),
+            (6, "new Some(\"c\") None 9"),
+            (7, "missing field value"),
+        ];
+        assert_eq!(refused, expected.map(|(line, reason)| (line, reason.to_owned())));
+        // The reason is said as it is: the line is line protocol.
+        assert_eq!(parsed.rejected[0].message(), "m Some(\"c\") Some(\"eu\") 6");
+        let kept = ["m|host=a,b|f=1.0|5", "m|region=eu|f=1.0|7", "m|host=a,b|f=1.0|8", "m|host=a,b|f=2.0|9"];
+        assert_eq!(dump(&parsed.batch), kept);
+        assert_eq!(parsed.batch.tables()[0].rows.columns().len(), 4);
+    }
+    let all_or_none = Options { accept_partial: false, ..options(Flavour::V3) };
+    let parsed = parse(body.as_bytes(), &NoColumns, &all_or_none);
+    assert_eq!((parsed.lines, parsed.rejected_total, parsed.rejected[0].line_number), (0, 1, 2));
 }
 
 #[test]

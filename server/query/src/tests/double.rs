@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::{
     Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
@@ -24,7 +25,7 @@ use ochre_types::{
 };
 use parquet::arrow::ArrowWriter;
 
-use crate::{Engine, EngineConfig, Params, QueryError, Source, SystemTable};
+use crate::{Engine, EngineConfig, Params, QueryError, QueryLimits, Source, SystemTable};
 
 /// One row: `None` is an absent tag or field.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -212,7 +213,10 @@ async fn snapshot(
     blocks: Vec<StampedRows>,
 ) -> ChunkSnapshot {
     let all = concat::concat_stamped(&blocks).unwrap();
-    let sorted = fold_batch(&sort::sort(&all, &order()).unwrap()).unwrap();
+    // Chunks of the other template are from before the table had its order, too.
+    let in_order = chunk.partitioning != Partitioning::HostAndDay;
+    let sorted_by = if in_order { order() } else { SortOrder::new([ColumnName::new("host").unwrap()]) };
+    let sorted = fold_batch(&sort::sort(&all, &sorted_by).unwrap()).unwrap();
     let is_open = chunk.stage == Stage::Open;
     let shown = if is_open { &all } else { &sorted };
     let readable = chunk.partitioning != Partitioning::Unreadable;
@@ -226,6 +230,7 @@ async fn snapshot(
         rows: shown.rows.len() as u64,
         time_range: shown.rows.time_range().unwrap(),
         unique_keys: !is_open && has_unique_keys(&sorted.rows),
+        in_order: in_order && !is_open,
         tag_ranges: tag_ranges(&shown.rows),
         bytes: shown.memory_size() as u64,
         object: None,
@@ -233,7 +238,8 @@ async fn snapshot(
     };
     match chunk.stage {
         Stage::Open => snapshot.body = ChunkBody::Blocks(blocks.into()),
-        Stage::Frozen => {}
+        Stage::Frozen if in_order => {}
+        Stage::Frozen => snapshot.body = ChunkBody::Blocks([sorted].into()),
         Stage::Persisted => {
             let bytes = to_parquet(&sorted);
             let path = Path::from(format!("data/{name}.parquet"));
@@ -285,6 +291,9 @@ pub(super) fn engine(store: &Arc<InMemory>, target_partitions: usize, memory: By
     Engine::new(config, store.clone() as Arc<dyn ObjectStore>).unwrap()
 }
 
+/// Limits that no test meets unless it wants to.
+pub(super) const WIDE: QueryLimits = QueryLimits { memory: ByteSize::mib(1 << 20), time: Duration::from_secs(3_600) };
+
 /// The answer, a text per row: values joined with `|`, times as nanoseconds, `-` for null.
 pub(super) async fn ask(engine: &Engine, source: &Arc<Double>, sql: &str) -> Result<Vec<String>, QueryError> {
     ask_with(engine, source, sql, &Params::default()).await
@@ -296,7 +305,17 @@ pub(super) async fn ask_with(
     sql: &str,
     params: &Params,
 ) -> Result<Vec<String>, QueryError> {
-    let result = engine.query(source.clone(), sql, params).await?;
+    ask_within(engine, source, sql, params, WIDE).await
+}
+
+pub(super) async fn ask_within(
+    engine: &Engine,
+    source: &Arc<Double>,
+    sql: &str,
+    params: &Params,
+    limits: QueryLimits,
+) -> Result<Vec<String>, QueryError> {
+    let result = engine.query(source.clone(), sql, params, limits).await?;
     let schema = result.schema.clone();
     let batches: Vec<RecordBatch> = result.stream.try_collect().await?;
     let mut lines = Vec::new();

@@ -11,7 +11,7 @@ use ochre_store::snapshot::Stage;
 use ochre_types::ByteSize;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::double::{Batch, Chunk, Double, Partitioning, Row, engine};
+use super::double::{Batch, Chunk, Double, Partitioning, Row, WIDE, engine};
 use crate::{Format, Params};
 
 /// 2025-01-01T00:00:00Z.
@@ -35,7 +35,7 @@ async fn encode(format: Format, sql: &str) -> Bytes {
     let chunks = [Chunk { stage: Stage::Frozen, partitioning: Partitioning::Day, batches }];
     let store = Arc::new(InMemory::new());
     let source = Double::new(&store, "o", &chunks).await;
-    let result = engine(&store, 1, ByteSize::mib(64)).query(source, sql, &Params::default()).await.unwrap();
+    let result = engine(&store, 1, ByteSize::mib(64)).query(source, sql, &Params::default(), WIDE).await.unwrap();
     let pieces: Vec<Bytes> = format.encode(result).try_collect().await.unwrap();
     pieces.concat().into()
 }

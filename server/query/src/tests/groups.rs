@@ -23,6 +23,7 @@ fn chunk(template: u64, key: u8, first: i64, length: i64) -> ChunkSnapshot {
         rows: 1,
         time_range: (first, first.saturating_add(length)),
         unique_keys: true,
+        in_order: true,
         tag_ranges: Vec::new(),
         bytes: 0,
         object: None,

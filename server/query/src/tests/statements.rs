@@ -1,14 +1,15 @@
 //! Which statements are answered, and how others are refused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::memory::InMemory;
 use ochre_store::snapshot::Stage;
 use ochre_types::ByteSize;
 use serde_json::json;
 
-use super::double::{Batch, Chunk, Double, Partitioning, Row, ask, ask_with, engine};
-use crate::{Params, QueryError, QueryErrorKind};
+use super::double::{Batch, Chunk, Double, Partitioning, Row, WIDE, ask, ask_with, ask_within, engine};
+use crate::{Params, QueryError, QueryErrorKind, QueryLimits};
 
 async fn double() -> (crate::Engine, Arc<Double>) {
     let rows = vec![
@@ -232,4 +233,22 @@ async fn memory_is_bounded() {
     let small = engine(&store, 1, ByteSize(100_000));
     let error = ask(&small, &source, "SELECT * FROM cpu").await.unwrap_err();
     assert_eq!(error.kind(), QueryErrorKind::ResourcesExhausted, "{error}");
+
+    // The same by the query's own limit, where all queries together have enough.
+    let ample = engine(&store, 1, ByteSize::mib(64));
+    let limits = QueryLimits { memory: ByteSize(100_000), ..WIDE };
+    let error = ask_within(&ample, &source, "SELECT * FROM cpu", &Params::default(), limits).await.unwrap_err();
+    assert_eq!(error.kind(), QueryErrorKind::ResourcesExhausted, "{error}");
+    assert!(error.to_string().contains("limits.query_memory allows one query 100000B"), "{error}");
+    assert_eq!(ask(&ample, &source, "SELECT count(*) FROM cpu").await.unwrap(), ["20000"]);
+}
+
+#[tokio::test]
+async fn time_is_bounded() {
+    let (engine, source) = double().await;
+    let limits = QueryLimits { time: Duration::from_millis(50), ..WIDE };
+    let sql = "SELECT count(*) FROM generate_series(1, 10000000000000)";
+    let error = ask_within(&engine, &source, sql, &Params::default(), limits).await.unwrap_err();
+    assert_eq!(error.kind(), QueryErrorKind::TimedOut, "{error}");
+    assert_eq!(error.to_string(), "the query ran for more than 50ms: narrow it by time, or raise limits.query_time");
 }

@@ -1,5 +1,8 @@
 //! Chunks through their stages, and the low-water mark on the way.
 
+mod model;
+mod templates;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,10 +43,17 @@ fn apply(buffer: &Buffer, sequence: u64, times: &[i64]) {
 }
 
 fn apply_rows(buffer: &Buffer, sequence: u64, rows: &Rows) {
-    let table = TableName::new("cpu").unwrap();
-    let template = Arc::new(Template::default());
-    let parts = ochre_batch::split::split(&table, rows, &template);
-    let part = TablePart { table, columns: rows.columns().clone(), template, parts };
+    apply_part(buffer, "cpu", sequence, rows, &Arc::new(Template::default()));
+}
+
+fn apply_to(buffer: &Buffer, table: &str, sequence: u64, template: &Arc<Template>) {
+    apply_part(buffer, table, sequence, &rows(&[0]), template);
+}
+
+fn apply_part(buffer: &Buffer, table: &str, sequence: u64, rows: &Rows, template: &Arc<Template>) {
+    let table = TableName::new(table).unwrap();
+    let parts = ochre_batch::split::split(&table, rows, template);
+    let part = TablePart { table, columns: rows.columns().clone(), template: template.clone(), parts };
     let stamp = Stamp { hlc: Hlc(1_000 + sequence), incarnation: ORIGIN };
     let placed = Placed { sequence: Sequence(sequence), stamp, origin: ORIGIN, origin_sequence: sequence };
     buffer.apply(placed, &[part], Duration::ZERO).unwrap();
@@ -51,8 +61,8 @@ fn apply_rows(buffer: &Buffer, sequence: u64, rows: &Rows) {
 
 fn freeze_all(buffer: &Buffer) {
     buffer.close_due(&BufferRules::default(), Duration::ZERO, Some(FreezeReason::Asked));
-    while let Some(job) = buffer.next_to_freeze() {
-        let frozen = job.chunk.freeze(job.order.as_ref(), &buffer.memory).unwrap();
+    while let Some(job) = buffer.next_to_freeze(&SortRule::Auto) {
+        let frozen = job.chunk.freeze(&job.order, &buffer.memory).unwrap();
         buffer.install_frozen(&job.table, &job.partition, frozen);
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ochre_types::{
     ColumnId, ColumnName, DatabaseName, Hlc, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName,
 };
 
 use super::CatalogId;
 use super::chunk::{ChunkId, ChunkMeta};
+use super::rules::{self, RulesRecord};
 use super::state::EditError;
 
 /// The identity of a partition template: XXH3-64 of its canonical text.
@@ -43,15 +43,6 @@ pub struct Predecessor {
     pub incarnation: Incarnation,
     /// The last sequence it gave in this database.
     pub last_sequence: u64,
-}
-
-/// The rules in force, as they were applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RulesRecord {
-    /// Rises with every change.
-    pub generation: u64,
-    /// Not interpreted here.
-    pub text: Bytes,
 }
 
 /// A table in the catalog.
@@ -88,6 +79,8 @@ pub struct CatalogState {
     pub predecessors: BTreeMap<Incarnation, u64>,
     /// The rules in force; `None` before the first.
     pub rules: Option<RulesRecord>,
+    /// The last [`rules::MAX_RULES_HISTORY`] that were in force, oldest first: the last of them is the present one.
+    pub rules_history: Vec<RulesRecord>,
     /// Whether the database has ever exchanged data with a peer.
     pub met_peer: bool,
 }
@@ -159,6 +152,7 @@ impl CatalogState {
             ceiling: Hlc::ZERO,
             predecessors: BTreeMap::new(),
             rules: None,
+            rules_history: Vec::new(),
             met_peer: false,
         }
     }
@@ -203,7 +197,7 @@ impl CatalogState {
                 }
             }
             Edit::RaiseCeiling(ceiling) => self.ceiling = self.ceiling.max(*ceiling),
-            Edit::SetRules(rules) => self.set_rules(rules)?,
+            Edit::SetRules(rules) => rules::replace(&mut self.rules, &mut self.rules_history, rules)?,
             Edit::AddPredecessors(predecessors) => {
                 for predecessor in predecessors {
                     let last = self.predecessors.entry(predecessor.incarnation).or_default();
@@ -244,16 +238,5 @@ impl CatalogState {
         } else {
             Err(EditError::ChunkDiffers { chunk: chunk.id, table: chunk.table.clone() })
         }
-    }
-
-    fn set_rules(&mut self, rules: &RulesRecord) -> Result<(), EditError> {
-        match &self.rules {
-            Some(held) if held == rules => {}
-            Some(held) if held.generation >= rules.generation => {
-                return Err(EditError::StaleRules { given: rules.generation, held: held.generation });
-            }
-            _ => self.rules = Some(rules.clone()),
-        }
-        Ok(())
     }
 }

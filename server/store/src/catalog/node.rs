@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use ochre_types::token::{Grants, TokenHash, TokenName};
 use ochre_types::{DatabaseName, Hlc, LogId, Stamp};
 
 use super::CatalogId;
+use super::rules::{self, RulesRecord};
 use super::state::EditError;
 
 /// What the node knows of a database.
@@ -25,6 +27,17 @@ pub struct Alias {
     pub retention_policy: String,
 }
 
+/// What the node knows of a token. The secret is nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenEntry {
+    /// SHA-256 of the secret.
+    pub hash: TokenHash,
+    /// What it may do.
+    pub grants: Grants,
+    /// When it was made, in milliseconds since 1970-01-01 UTC by the wall clock.
+    pub created_millis: u64,
+}
+
 /// What belongs to the node and to no database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeState {
@@ -38,6 +51,14 @@ pub struct NodeState {
     pub log_id: Option<LogId>,
     /// No stamp at or above it has been given.
     pub ceiling: Hlc,
+    /// The tokens.
+    pub tokens: BTreeMap<TokenName, TokenEntry>,
+    /// Whoever gives a lower one may not change rules any more. It never falls.
+    pub fence: u64,
+    /// The rules that new databases get; `None` before the first.
+    pub default_rules: Option<RulesRecord>,
+    /// The last [`rules::MAX_RULES_HISTORY`] of those, oldest first: the last of them is the present one.
+    pub default_rules_history: Vec<RulesRecord>,
 }
 
 /// A change of a node's catalog. Each can be applied twice.
@@ -61,12 +82,35 @@ pub enum NodeEdit {
     SetLogId(LogId),
     /// Raises the stamp ceiling.
     RaiseCeiling(Hlc),
+    /// Adds a token, or replaces the one of its name.
+    SetToken {
+        /// Its name.
+        name: TokenName,
+        /// The rest.
+        entry: TokenEntry,
+    },
+    /// Removes a token, if it is there.
+    RemoveToken(TokenName),
+    /// Raises the fence; a lower one changes nothing.
+    RaiseFence(u64),
+    /// Replaces the rules that new databases get by those of a higher generation.
+    SetDefaultRules(RulesRecord),
 }
 
 impl NodeState {
     /// A node without databases.
     pub fn new(catalog_id: CatalogId) -> Self {
-        Self { catalog_id, databases: BTreeMap::new(), aliases: BTreeMap::new(), log_id: None, ceiling: Hlc::ZERO }
+        Self {
+            catalog_id,
+            databases: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            log_id: None,
+            ceiling: Hlc::ZERO,
+            tokens: BTreeMap::new(),
+            fence: 0,
+            default_rules: None,
+            default_rules_history: Vec::new(),
+        }
     }
 
     pub(super) fn change(&mut self, edit: &NodeEdit) -> Result<(), EditError> {
@@ -82,6 +126,16 @@ impl NodeState {
             }
             NodeEdit::SetLogId(log) => self.log_id = Some(*log),
             NodeEdit::RaiseCeiling(ceiling) => self.ceiling = self.ceiling.max(*ceiling),
+            NodeEdit::SetToken { name, entry } => {
+                self.tokens.insert(name.clone(), entry.clone());
+            }
+            NodeEdit::RemoveToken(name) => {
+                self.tokens.remove(name);
+            }
+            NodeEdit::RaiseFence(fence) => self.fence = self.fence.max(*fence),
+            NodeEdit::SetDefaultRules(rules) => {
+                rules::replace(&mut self.default_rules, &mut self.default_rules_history, rules)?;
+            }
         }
         Ok(())
     }

@@ -71,6 +71,16 @@ fn table(name: &str) -> Edit {
     Edit::CreateTable { table: TableName::new(name).unwrap() }
 }
 
+fn rules(generation: u64) -> RulesRecord {
+    RulesRecord {
+        generation,
+        text: format!("rules {generation}").into(),
+        applied_millis: 1_000 + generation,
+        applied_by: "somebody".to_owned(),
+        fence: generation.is_multiple_of(2).then_some(generation / 2),
+    }
+}
+
 fn tables(state: &CatalogState) -> Vec<String> {
     state.tables.keys().map(ToString::to_string).collect()
 }

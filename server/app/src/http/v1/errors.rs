@@ -1,21 +1,29 @@
 //! Failures in the words of InfluxDB 1. Telegraf looks for some of these phrases.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use ochre_ingest::line_protocol::Rejected;
 use serde_json::json;
 
 use crate::http::backend::Written;
-use crate::http::failure::Failure;
+use crate::http::failure::{Failure, Kind};
 
 const INFLUXDB_ERROR: HeaderName = HeaderName::from_static("x-influxdb-error");
+
+/// What InfluxDB 1 asks for credentials with.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"InfluxDB\"");
 
 /// The longest text in `X-Influxdb-Error`.
 const HEADER_LIMIT: usize = 1024;
 
 /// A failure as an answer of this API.
 pub fn response(failure: &Failure) -> Response {
+    if failure.kind == Kind::Unauthenticated {
+        let mut response = error(failure.kind.status(), "authorization failed");
+        response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
+        return response;
+    }
     let mut response = error(failure.kind.status(), &failure.message);
     if let Some(seconds) = failure.retry_after_seconds() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -9,10 +9,12 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use ochre_types::DatabaseName;
+use ochre_types::token::Action;
 
 use super::errors;
 use super::results::{Form, Message, Series, StatementResult};
 use super::statements::{Statement, parse};
+use crate::auth::Identity;
 use crate::http::backend::Backend;
 use crate::http::failure::{Failure, Kind};
 use crate::http::params::Parameters;
@@ -23,20 +25,20 @@ use crate::http::{admission, body};
 const STATEMENTS: usize = 1_000;
 
 /// `GET|POST /query?q&db&pretty&chunked&async`.
-pub async fn query(State(app): State<Arc<App>>, request: Request) -> Response {
+pub async fn query(State(app): State<Arc<App>>, identity: Identity, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    match try_query(&app, &parts, body).await {
+    match try_query(&app, &identity, &parts, body).await {
         Ok(response) => response,
         Err(failure) => errors::response(&failure),
     }
 }
 
-async fn try_query(app: &App, parts: &Parts, body: Body) -> Result<Response, Failure> {
+async fn try_query(app: &App, identity: &Identity, parts: &Parts, body: Body) -> Result<Response, Failure> {
     let _place = admission::admit(app)?;
-    let backend = app.backend()?;
+    let backend = app.backend(identity)?;
     let mut parameters = Parameters::of(&parts.uri);
     if is_form(&parts.headers) {
-        let received = body::read(app, &parts.headers, body).await?;
+        let received = body::read(app, app.body_limit, &parts.headers, body).await?;
         parameters.add(&received.bytes);
     }
     let text = parameters.get("q").ok_or_else(|| Failure::invalid("missing required parameter \"q\""))?;
@@ -46,7 +48,10 @@ async fn try_query(app: &App, parts: &Parts, body: Body) -> Result<Response, Fai
             "error parsing query: more than {STATEMENTS} statements: send them in parts"
         )));
     }
-    let results = run(&*backend, &statements, &parts.method).await?;
+    for statement in &statements {
+        authorize(identity, statement)?;
+    }
+    let results = run(&*backend, identity, &statements, &parts.method).await?;
     if parameters.flag("async", false)? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -67,10 +72,26 @@ fn form(parameters: &Parameters, headers: &HeaderMap) -> Result<Form, Failure> {
     Ok(Form::Json { pretty: parameters.flag("pretty", false)?, chunked: parameters.flag("chunked", false)? })
 }
 
+/// All statements are allowed, or none is run.
+fn authorize(identity: &Identity, statement: &Statement) -> Result<(), Failure> {
+    let Statement::CreateDatabase { name, .. } = statement else { return Ok(()) };
+    // What is no name is told when the statement is run.
+    let Ok(database) = DatabaseName::new(name) else { return Ok(()) };
+    identity.require(Action::Manage, &database).map_err(|failure| {
+        let (user, statement) = (identity.name(), statement.normalised());
+        let message = format!(
+            "error authorizing query: {user} not authorized to execute statement '{statement}', requires manage on \
+             {name}"
+        );
+        Failure { message, ..failure }
+    })
+}
+
 /// Runs the statements in order; after one has failed, the others are not run. What may succeed later fails the whole
 /// request, so that the client tries again.
 async fn run(
     backend: &dyn Backend,
+    identity: &Identity,
     statements: &[Statement],
     method: &Method,
 ) -> Result<Vec<StatementResult>, Failure> {
@@ -80,7 +101,7 @@ async fn run(
         let result = if failed {
             StatementResult { error: Some("not executed".to_owned()), ..Default::default() }
         } else {
-            match execute(backend, statement, method).await {
+            match execute(backend, identity, statement, method).await {
                 Ok(result) => result,
                 Err(failure) if failure.kind == Kind::Unavailable => return Err(failure),
                 Err(failure) => StatementResult { error: Some(failure.message), ..Default::default() },
@@ -92,7 +113,12 @@ async fn run(
     Ok(results)
 }
 
-async fn execute(backend: &dyn Backend, statement: &Statement, method: &Method) -> Result<StatementResult, Failure> {
+async fn execute(
+    backend: &dyn Backend,
+    identity: &Identity,
+    statement: &Statement,
+    method: &Method,
+) -> Result<StatementResult, Failure> {
     match statement {
         Statement::CreateDatabase { name, with } => {
             backend.create_database(&DatabaseName::new(name)?).await?;
@@ -112,7 +138,8 @@ async fn execute(backend: &dyn Backend, statement: &Statement, method: &Method) 
             Ok(StatementResult { messages, ..Default::default() })
         }
         Statement::ShowDatabases => {
-            let values = backend.databases().iter().map(|name| vec![name.to_string()]).collect();
+            let databases = backend.databases().into_iter();
+            let values = databases.filter(|name| identity.sees(name)).map(|name| vec![name.to_string()]).collect();
             let series = Series { name: "databases".to_owned(), columns: vec!["name".to_owned()], values };
             Ok(StatementResult { series: vec![series], ..Default::default() })
         }

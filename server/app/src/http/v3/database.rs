@@ -10,28 +10,31 @@ use http::StatusCode;
 use http::request::Parts;
 use ochre_query::QueryResult;
 use ochre_types::DatabaseName;
+use ochre_types::token::Action;
 use serde::Deserialize;
 
 use super::errors;
 use super::query::{answer, format_of};
+use crate::auth::Identity;
 use crate::http::failure::{Failure, Kind};
 use crate::http::params::Parameters;
 use crate::http::state::App;
 use crate::http::{admission, body};
 
 /// `GET /api/v3/configure/database?format&show_deleted`.
-pub async fn list(State(app): State<Arc<App>>, request: Request) -> Response {
+pub async fn list(State(app): State<Arc<App>>, identity: Identity, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    match try_list(&app, &parts).await {
+    match try_list(&app, &identity, &parts).await {
         Ok(response) => response,
         Err(failure) => errors::response(&failure),
     }
 }
 
-async fn try_list(app: &Arc<App>, parts: &Parts) -> Result<Response, Failure> {
+async fn try_list(app: &Arc<App>, identity: &Identity, parts: &Parts) -> Result<Response, Failure> {
     let parameters = Parameters::of(&parts.uri);
     let format = format_of(parameters.get("format"), &parts.headers)?;
-    let names: Vec<String> = app.backend()?.databases().iter().map(ToString::to_string).collect();
+    let databases = app.backend(identity)?.databases().into_iter();
+    let names: Vec<String> = databases.filter(|name| identity.sees(name)).map(|name| name.to_string()).collect();
     let mut columns: Vec<(&str, ArrayRef)> = Vec::new();
     let deleted = BooleanArray::from(vec![false; names.len()]);
     columns.push(("iox::database", Arc::new(StringArray::from(names))));
@@ -41,7 +44,7 @@ async fn try_list(app: &Arc<App>, parts: &Parts) -> Result<Response, Failure> {
     let batch = RecordBatch::try_from_iter(columns).map_err(|error| Failure::new(Kind::Internal, error.to_string()))?;
     let schema = batch.schema();
     let stream = futures::stream::iter([Ok(batch)]).boxed();
-    answer(app, QueryResult { schema, stream }, format).await
+    answer(QueryResult { schema, stream }, format).await
 }
 
 #[derive(Deserialize)]
@@ -52,18 +55,18 @@ struct Create {
 }
 
 /// `POST /api/v3/configure/database` with `{"db": …}`.
-pub async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
-    match try_create(&app, request).await {
+pub async fn create(State(app): State<Arc<App>>, identity: Identity, request: Request) -> Response {
+    match try_create(&app, &identity, request).await {
         Ok(response) => response,
         Err(failure) => errors::response(&failure),
     }
 }
 
-async fn try_create(app: &App, request: Request) -> Result<Response, Failure> {
+async fn try_create(app: &App, identity: &Identity, request: Request) -> Result<Response, Failure> {
     let _place = admission::admit(app)?;
-    let backend = app.backend()?;
+    let backend = app.backend(identity)?;
     let (parts, body) = request.into_parts();
-    let received = body::read(app, &parts.headers, body).await?;
+    let received = body::read(app, app.body_limit, &parts.headers, body).await?;
     let wanted: Create = serde_json::from_slice(&received.bytes)
         .map_err(|error| Failure::invalid(format!("the body is not such as {{\"db\": \"mine\"}}: {error}")))?;
     if wanted.retention_period.is_some() {
@@ -72,6 +75,7 @@ async fn try_create(app: &App, request: Request) -> Result<Response, Failure> {
         ));
     }
     let database = DatabaseName::new(&wanted.db)?;
+    identity.require(Action::Manage, &database)?;
     if backend.create_database(&database).await? {
         Ok(StatusCode::OK.into_response())
     } else {

@@ -1,22 +1,23 @@
 //! `/api/v3/query_sql`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use ochre_query::format::UnknownFormat;
 use ochre_query::{Format, Params, QueryResult};
 use ochre_types::DatabaseName;
+use ochre_types::token::Action;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::errors;
-use crate::http::failure::{Failure, Kind};
+use crate::auth::Identity;
+use crate::http::failure::Failure;
 use crate::http::node::query_failure;
 use crate::http::params::Parameters;
 use crate::http::state::App;
@@ -34,20 +35,20 @@ struct Ask {
 }
 
 /// `GET /api/v3/query_sql?db&q&format&params`.
-pub async fn query_get(State(app): State<Arc<App>>, request: Request) -> Response {
+pub async fn query_get(State(app): State<Arc<App>>, identity: Identity, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let ask = ask_of(&Parameters::of(&parts.uri));
-    respond(&app, ask, &parts.headers).await
+    respond(&app, &identity, ask, &parts.headers).await
 }
 
 /// `POST /api/v3/query_sql` with a JSON object or a form.
-pub async fn query_post(State(app): State<Arc<App>>, request: Request) -> Response {
+pub async fn query_post(State(app): State<Arc<App>>, identity: Identity, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let ask = match body::read(&app, &parts.headers, body).await {
+    let ask = match body::read(&app, app.body_limit, &parts.headers, body).await {
         Ok(received) => posted(&parts.headers, &Parameters::of(&parts.uri), &received.bytes),
         Err(failure) => Err(failure),
     };
-    respond(&app, ask, &parts.headers).await
+    respond(&app, &identity, ask, &parts.headers).await
 }
 
 fn posted(headers: &HeaderMap, url: &Parameters, body: &[u8]) -> Result<Ask, Failure> {
@@ -76,7 +77,7 @@ fn ask_of(parameters: &Parameters) -> Result<Ask, Failure> {
     Ok(Ask { db: needed("db")?, q: needed("q")?, format: parameters.get("format").map(str::to_owned), params })
 }
 
-async fn respond(app: &Arc<App>, ask: Result<Ask, Failure>, headers: &HeaderMap) -> Response {
+async fn respond(app: &Arc<App>, identity: &Identity, ask: Result<Ask, Failure>, headers: &HeaderMap) -> Response {
     let place = match admission::admit(app) {
         Ok(place) => place,
         Err(failure) => return errors::response(&failure),
@@ -85,12 +86,12 @@ async fn respond(app: &Arc<App>, ask: Result<Ask, Failure>, headers: &HeaderMap)
         let ask = ask?;
         let format = format_of(ask.format.as_deref(), headers)?;
         let database = DatabaseName::new(&ask.db)?;
+        identity.require(Action::Read, &database)?;
         let params =
             Params::new(ask.params.unwrap_or_default()).map_err(|error| Failure::invalid(error.to_string()))?;
-        let backend = app.backend()?;
-        let running = backend.query(&database, &ask.q, &params);
-        let result = within(app.query_time, running).await??;
-        answer(app, result, format).await
+        let backend = app.backend(identity)?;
+        let result = backend.query(&database, &ask.q, &params).await?;
+        answer(result, format).await
     };
     match asked.await {
         Ok(response) => place.until_sent(response),
@@ -126,9 +127,9 @@ fn media_type(range: &str) -> Option<Format> {
 
 /// The rows of `result`, sent as they come. Waits for the first piece, so that a query that fails at once still gets
 /// a status of its own; one that fails later ends the answer in the middle, which clients notice.
-pub async fn answer(app: &Arc<App>, result: QueryResult, format: Format) -> Result<Response, Failure> {
+pub async fn answer(result: QueryResult, format: Format) -> Result<Response, Failure> {
     let mut pieces = format.encode(result);
-    let first = match within(app.query_time, pieces.next()).await? {
+    let first = match pieces.next().await {
         Some(Ok(first)) => Some(first),
         Some(Err(error)) => return Err(query_failure(error)),
         None => None,
@@ -139,31 +140,7 @@ pub async fn answer(app: &Arc<App>, result: QueryResult, format: Format) -> Resu
             std::io::Error::other(error.to_string())
         })
     });
-    let whole = futures::stream::iter(first.map(Ok)).chain(until(app, rest));
+    let whole = futures::stream::iter(first.map(Ok)).chain(rest);
     let content_type = HeaderValue::from_static(format.content_type());
     Ok(([(CONTENT_TYPE, content_type)], Body::from_stream(whole)).into_response())
-}
-
-/// Ends the stream with an error when a query's time is over.
-fn until<T, S>(app: &App, stream: S) -> impl Stream<Item = std::io::Result<T>> + use<T, S>
-where
-    S: Stream<Item = std::io::Result<T>>,
-{
-    let over = app.clock.sleep(app.query_time);
-    let late = futures::stream::once(over).map(|()| Err(std::io::Error::other("the query took too long")));
-    // The flag ends the stream once either side has: the deadline must not keep a finished answer open.
-    let ended = stream.map(Some).chain(futures::stream::iter([None]));
-    futures::stream::select(ended, late.map(Some))
-        .take_while(|item| futures::future::ready(item.is_some()))
-        .filter_map(futures::future::ready)
-}
-
-async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Result<T, Failure> {
-    tokio::time::timeout(time, work).await.map_err(|_| {
-        let time = ochre_types::size::format_duration(time);
-        Failure::new(
-            Kind::Timeout,
-            format!("the query ran for more than {time}: narrow it by time, or raise --max-query-time"),
-        )
-    })
 }

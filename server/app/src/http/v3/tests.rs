@@ -44,7 +44,8 @@ async fn bad_lines_are_listed_with_their_numbers() {
 
 #[tokio::test]
 async fn a_line_over_a_limit_is_422() {
-    let server = Server::with(|config| config.limits.columns = 1);
+    let server = Server::new();
+    server.double.limits.lock().columns = 1;
     let answer = server.post("/api/v3/write_lp?db=x", "cpu usage=1 1\ncpu other=1 1\n").await;
     assert_eq!(answer.status, 422, "{}", answer.body);
     assert!(

@@ -9,6 +9,7 @@ use ochre_ingest::line_protocol::{Flavour, Precision};
 use ochre_types::DatabaseName;
 
 use super::errors;
+use crate::auth::Identity;
 use crate::http::admission;
 use crate::http::failure::{Failure, Kind};
 use crate::http::params::Parameters;
@@ -17,18 +18,18 @@ use crate::http::write::{Target, counted, write as write_lines};
 
 /// `POST /api/v3/write_lp?db&precision&accept_partial&no_sync`. `no_sync` is understood and not needed: the
 /// database's `ack` rule decides when a write is acknowledged.
-pub async fn write(State(app): State<Arc<App>>, request: Request) -> Response {
-    match try_write(&app, request).await {
+pub async fn write(State(app): State<Arc<App>>, identity: Identity, request: Request) -> Response {
+    match try_write(&app, &identity, request).await {
         Ok(response) => response,
         Err(failure) => errors::response(&failure),
     }
 }
 
-async fn try_write(app: &App, request: Request) -> Result<Response, Failure> {
+async fn try_write(app: &App, identity: &Identity, request: Request) -> Result<Response, Failure> {
     let _place = admission::admit(app)?;
     let (parts, body) = request.into_parts();
     let target = target(&Parameters::of(&parts.uri))?;
-    let written = match write_lines(app, &target, &parts.headers, body).await {
+    let written = match write_lines(app, identity, &target, &parts.headers, body).await {
         Ok(Some(written)) => written,
         Ok(None) => return Err(empty()),
         Err(failure) if failure.kind == Kind::UnknownDatabase => {

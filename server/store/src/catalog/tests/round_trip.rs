@@ -1,8 +1,8 @@
 //! What is committed is what is loaded.
 
-use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use ochre_types::LogId;
+use ochre_types::token::{Grants, TokenHash, TokenName};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -75,11 +75,13 @@ async fn large_deltas_bring_a_checkpoint_early() {
     let bench = Bench::new(1);
     let owner = Owner { checkpoints: Checkpoints { every: 100, bytes: 2_000 }, ..bench.owner(1, 100).await };
     let catalog = bench.open(&owner).await.unwrap();
-    let rules = |generation| Edit::SetRules(RulesRecord { generation, text: Bytes::from(vec![7; 1_500]) });
+    let rules = |generation| Edit::SetRules(RulesRecord { text: vec![7; 1_500].into(), ..rules(generation) });
     assert_eq!(catalog.commit(vec![rules(1)]).await.unwrap(), Revision(3));
     assert_eq!(catalog.commit(vec![rules(2)]).await.unwrap(), Revision(4));
     assert_eq!(catalog.commit(vec![rules(3)]).await.unwrap(), Revision(6), "5 is the checkpoint");
-    assert_eq!(bench.loaded().await.1.rules, Some(RulesRecord { generation: 3, text: vec![7; 1_500].into() }));
+    let loaded = bench.loaded().await.1;
+    assert_eq!(loaded.rules.map(|rules| (rules.generation, rules.text)), Some((3, vec![7; 1_500].into())));
+    assert_eq!(loaded.rules_history.iter().map(|rules| rules.generation).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,6 +112,31 @@ async fn edits_that_do_not_fit_are_refused_and_write_nothing() {
     assert_eq!(catalog.state().chunks().count(), 1);
 }
 
+fn token(number: u8) -> TokenEntry {
+    let scopes = ["read:db", "write:*"].map(|scope| scope.parse().unwrap());
+    TokenEntry { hash: TokenHash([number; 32]), grants: Grants(scopes.into()), created_millis: u64::from(number) }
+}
+
+fn set_token(name: &str, number: u8) -> NodeEdit {
+    NodeEdit::SetToken { name: TokenName::new(name).unwrap(), entry: token(number) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_generations_of_rules_are_kept() {
+    let bench = Bench::new(1);
+    let catalog = bench.open(&bench.owner(1, 7).await).await.unwrap();
+    for generation in 1..=40 {
+        catalog.commit(vec![Edit::SetRules(rules(generation)), Edit::SetRules(rules(generation))]).await.unwrap();
+    }
+    for wrong in [rules(39), RulesRecord { text: "other".into(), ..rules(40) }] {
+        let error = catalog.commit(vec![Edit::SetRules(wrong)]).await.unwrap_err();
+        assert!(matches!(error, CommitError::Edit(EditError::StaleRules { held: 40, .. })), "{error}");
+    }
+    let state = bench.loaded().await.1;
+    assert_eq!(state.rules, Some(rules(40)));
+    assert_eq!(state.rules_history, (9..=40).map(rules).collect::<Vec<_>>());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_nodes_catalog_comes_back_too() {
     let bench = Bench::new(1);
@@ -125,11 +152,22 @@ async fn a_nodes_catalog_comes_back_too() {
     node.commit(vec![create("db", Some("30d")), dangling]).await.unwrap();
     node.commit(vec![NodeEdit::SetLogId(LogId(9)), NodeEdit::RaiseCeiling(Hlc(77))]).await.unwrap();
     node.commit(vec![create("db", None), create("node", None), NodeEdit::RaiseCeiling(Hlc(5))]).await.unwrap();
+    node.commit(vec![set_token("ci", 1), set_token("web", 2), NodeEdit::RaiseFence(8)]).await.unwrap();
+    node.commit(vec![NodeEdit::SetDefaultRules(rules(1)), NodeEdit::SetDefaultRules(rules(4))]).await.unwrap();
+    let removed = NodeEdit::RemoveToken(TokenName::new("web").unwrap());
+    node.commit(vec![removed.clone(), removed, set_token("ci", 3), NodeEdit::RaiseFence(7)]).await.unwrap();
+    let stale = node.commit(vec![NodeEdit::SetDefaultRules(rules(3))]).await;
+    assert!(matches!(stale, Err(CommitError::Edit(EditError::StaleRules { given: 3, held: 4 }))));
     let state = node.state();
     let (revision, loaded) = NodeCatalog::load(&bench.store, &bench.layout, &bench.env).await.unwrap().unwrap();
     assert_eq!((revision, &loaded), (node.revision(), &*state));
     assert_eq!(loaded.databases[&bench.database], entry(Some("30d")));
     assert_eq!((loaded.aliases[&alias].as_str(), loaded.log_id, loaded.ceiling), ("db", Some(LogId(9)), Hlc(77)));
+
+    assert_eq!(loaded.tokens.keys().map(ToString::to_string).collect::<Vec<_>>(), ["ci"]);
+    assert_eq!(loaded.tokens[&TokenName::new("ci").unwrap()], token(3));
+    assert_eq!((loaded.fence, &loaded.default_rules), (8, &Some(rules(4))));
+    assert_eq!(loaded.default_rules_history, [rules(1), rules(4)]);
 
     // A database of the name of our folder does not disturb it.
     let owner = bench.owner(2, 2).await;

@@ -8,12 +8,10 @@ use ochre_types::{
 };
 
 use super::columns::{Column, Intervals, count};
-use super::{Content, WireError, chunks, pb, read_stamp, unexpected, write_stamp};
+use super::{Content, WireError, chunks, pb, read_stamp, rules, unexpected, write_stamp};
 use crate::catalog::CatalogId;
 use crate::catalog::chunk::ChunkMeta;
-use crate::catalog::database::{
-    CatalogState, Edit, LowWater, Predecessor, RulesRecord, SliceId, TableState, TemplateId,
-};
+use crate::catalog::database::{CatalogState, Edit, LowWater, Predecessor, SliceId, TableState, TemplateId};
 use crate::catalog::state::{EditError, State};
 use pb::database_edit::Edit as PbEdit;
 
@@ -45,12 +43,13 @@ impl State for CatalogState {
             low_water: self.low_water.map(write_low_water),
             received: Some(write_received(&self.received)),
             ceiling_hlc: self.ceiling.0,
-            rules: self.rules.as_ref().map(write_rules),
+            rules: self.rules.as_ref().map(rules::write),
             predecessors: Some(pb::Predecessors {
                 incarnation: self.predecessors.keys().map(|incarnation| incarnation.0).collect(),
                 last_sequence: self.predecessors.values().copied().collect(),
             }),
             met_peer: self.met_peer,
+            earlier_rules: rules::write_earlier(&self.rules_history),
         })
     }
 
@@ -88,7 +87,7 @@ fn write_edit(edit: &Edit) -> PbEdit {
         Edit::SetLowWater(mark) => PbEdit::SetLowWater(write_low_water(*mark)),
         Edit::AddReceived { received } => PbEdit::AddReceived(write_received(received)),
         Edit::RaiseCeiling(ceiling) => PbEdit::RaiseCeilingHlc(ceiling.0),
-        Edit::SetRules(rules) => PbEdit::SetRules(write_rules(rules)),
+        Edit::SetRules(record) => PbEdit::SetRules(rules::write(record)),
         Edit::AddPredecessors(predecessors) => PbEdit::AddPredecessors(pb::Predecessors {
             incarnation: predecessors.iter().map(|predecessor| predecessor.incarnation.0).collect(),
             last_sequence: predecessors.iter().map(|predecessor| predecessor.last_sequence).collect(),
@@ -118,7 +117,7 @@ fn read_edit(path: &str, edit: PbEdit) -> Result<Edit, WireError> {
         PbEdit::SetLowWater(mark) => Edit::SetLowWater(read_low_water(mark)),
         PbEdit::AddReceived(received) => Edit::AddReceived { received: read_received(&at("add_received"), received)? },
         PbEdit::RaiseCeilingHlc(ceiling) => Edit::RaiseCeiling(Hlc(ceiling)),
-        PbEdit::SetRules(rules) => Edit::SetRules(read_rules(rules)),
+        PbEdit::SetRules(record) => Edit::SetRules(rules::read(record)),
         PbEdit::AddPredecessors(list) => Edit::AddPredecessors(read_predecessors(&at("add_predecessors"), list)?),
         PbEdit::MetPeer(true) => Edit::MeetPeer,
         PbEdit::MetPeer(false) => return Err(WireError::value(at("met_peer"), "it can only be true")),
@@ -145,7 +144,8 @@ fn read_checkpoint(catalog_id: CatalogId, checkpoint: pb::DatabaseCheckpoint) ->
     let received = checkpoint.received.ok_or_else(|| WireError::missing(at("received")))?;
     state.received = read_received(&at("received"), received)?;
     state.ceiling = Hlc(checkpoint.ceiling_hlc);
-    state.rules = checkpoint.rules.map(read_rules);
+    state.rules = checkpoint.rules.map(rules::read);
+    state.rules_history = rules::read_history(&at("earlier_rules"), state.rules.as_ref(), checkpoint.earlier_rules)?;
     let predecessors = checkpoint.predecessors.ok_or_else(|| WireError::missing(at("predecessors")))?;
     state.predecessors = read_predecessors(&at("predecessors"), predecessors)?
         .into_iter()
@@ -244,14 +244,6 @@ fn write_low_water(mark: LowWater) -> pb::LowWater {
 
 fn read_low_water(mark: pb::LowWater) -> LowWater {
     LowWater { log: LogId(mark.log_id), sequence: Sequence(mark.sequence) }
-}
-
-fn write_rules(rules: &RulesRecord) -> pb::Rules {
-    pb::Rules { generation: rules.generation, text: rules.text.to_vec() }
-}
-
-fn read_rules(rules: pb::Rules) -> RulesRecord {
-    RulesRecord { generation: rules.generation, text: rules.text.into() }
 }
 
 fn read_predecessors(path: &str, list: pb::Predecessors) -> Result<Vec<Predecessor>, WireError> {

@@ -1,11 +1,12 @@
 //! A node's deltas and checkpoints.
 
+use ochre_types::token::{Grants, Scope, TokenHash, TokenName};
 use ochre_types::{DatabaseName, Hlc, LogId};
 
 use super::database::read_name;
-use super::{Content, WireError, pb, read_stamp, unexpected, write_stamp};
+use super::{Content, WireError, pb, read_stamp, rules, unexpected, write_stamp};
 use crate::catalog::CatalogId;
-use crate::catalog::node::{Alias, DatabaseEntry, NodeEdit, NodeState};
+use crate::catalog::node::{Alias, DatabaseEntry, NodeEdit, NodeState, TokenEntry};
 use crate::catalog::state::{EditError, State};
 use pb::node_edit::Edit as PbEdit;
 
@@ -31,6 +32,10 @@ impl State for NodeState {
             aliases: self.aliases.iter().map(|(alias, target)| write_alias(alias, target)).collect(),
             log_id: self.log_id.map(|log| log.0),
             ceiling_hlc: self.ceiling.0,
+            tokens: self.tokens.iter().map(|(name, entry)| write_token(name, entry)).collect(),
+            fence: self.fence,
+            default_rules: self.default_rules.as_ref().map(rules::write),
+            earlier_default_rules: rules::write_earlier(&self.default_rules_history),
         })
     }
 
@@ -62,6 +67,17 @@ impl State for NodeState {
         }
         state.log_id = checkpoint.log_id.map(LogId);
         state.ceiling = Hlc(checkpoint.ceiling_hlc);
+        for (index, token) in checkpoint.tokens.into_iter().enumerate() {
+            let (name, entry) = read_token(&format!("node_checkpoint.tokens[{index}]"), token)?;
+            state.tokens.insert(name, entry);
+        }
+        state.fence = checkpoint.fence;
+        state.default_rules = checkpoint.default_rules.map(rules::read);
+        state.default_rules_history = rules::read_history(
+            "node_checkpoint.earlier_default_rules",
+            state.default_rules.as_ref(),
+            checkpoint.earlier_default_rules,
+        )?;
         Ok(state)
     }
 }
@@ -72,6 +88,10 @@ fn write_edit(edit: &NodeEdit) -> PbEdit {
         NodeEdit::SetAlias { alias, target } => PbEdit::SetAlias(write_alias(alias, target)),
         NodeEdit::SetLogId(log) => PbEdit::SetLogId(log.0),
         NodeEdit::RaiseCeiling(ceiling) => PbEdit::RaiseCeilingHlc(ceiling.0),
+        NodeEdit::SetToken { name, entry } => PbEdit::SetToken(write_token(name, entry)),
+        NodeEdit::RemoveToken(name) => PbEdit::RemoveToken(name.to_string()),
+        NodeEdit::RaiseFence(fence) => PbEdit::RaiseFence(*fence),
+        NodeEdit::SetDefaultRules(record) => PbEdit::SetDefaultRules(rules::write(record)),
     }
 }
 
@@ -87,6 +107,15 @@ fn read_edit(path: &str, edit: PbEdit) -> Result<NodeEdit, WireError> {
         }
         PbEdit::SetLogId(log) => NodeEdit::SetLogId(LogId(log)),
         PbEdit::RaiseCeilingHlc(ceiling) => NodeEdit::RaiseCeiling(Hlc(ceiling)),
+        PbEdit::SetToken(token) => {
+            let (name, entry) = read_token(&format!("{path}.set_token"), token)?;
+            NodeEdit::SetToken { name, entry }
+        }
+        PbEdit::RemoveToken(name) => {
+            NodeEdit::RemoveToken(read_name(&format!("{path}.remove_token"), &name, |name| TokenName::new(&name))?)
+        }
+        PbEdit::RaiseFence(fence) => NodeEdit::RaiseFence(fence),
+        PbEdit::SetDefaultRules(record) => NodeEdit::SetDefaultRules(rules::read(record)),
     })
 }
 
@@ -102,6 +131,29 @@ fn read_database(path: &str, database: pb::Database) -> Result<(DatabaseName, Da
     let name = read_name(&format!("{path}.name"), &database.name, DatabaseName::new)?;
     let created = read_stamp(&format!("{path}.created"), database.created)?;
     Ok((name, DatabaseEntry { created, retention: database.retention }))
+}
+
+fn write_token(name: &TokenName, entry: &TokenEntry) -> pb::Token {
+    pb::Token {
+        name: name.to_string(),
+        hash: entry.hash.0.to_vec(),
+        scopes: entry.grants.0.iter().map(ToString::to_string).collect(),
+        created_millis: entry.created_millis,
+    }
+}
+
+fn read_token(path: &str, token: pb::Token) -> Result<(TokenName, TokenEntry), WireError> {
+    let name = read_name(&format!("{path}.name"), &token.name, |name| TokenName::new(&name))?;
+    let hash = <[u8; 32]>::try_from(token.hash.as_slice()).map_err(|_| {
+        let reason = format!("it has {} bytes where SHA-256 has 32", token.hash.len());
+        WireError::value(format!("{path}.hash"), reason)
+    })?;
+    let scopes = token.scopes.iter().enumerate();
+    let scopes = scopes.map(|(index, scope)| {
+        scope.parse::<Scope>().map_err(|error| WireError::value(format!("{path}.scopes[{index}]"), error))
+    });
+    let grants = Grants(scopes.collect::<Result<_, _>>()?);
+    Ok((name, TokenEntry { hash: TokenHash(hash), grants, created_millis: token.created_millis }))
 }
 
 fn write_alias(alias: &Alias, target: &DatabaseName) -> pb::Alias {

@@ -1,0 +1,198 @@
+//! Writes of one database: lines or columns in, under the rules of the moment.
+//!
+//! Parsing, splitting and encoding are done without any lock. If rules or schema have changed meanwhile, the write is
+//! not logged but made anew, a bounded number of times.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use ochre_batch::Batch;
+use ochre_ingest::arrow::{self, Roles};
+use ochre_ingest::line_protocol::{self, Options, Rejected};
+use ochre_store::memory::Pressure;
+use ochre_types::TableName;
+use ochre_types::rules::StoreRule;
+
+use crate::accept::Prepared;
+use crate::database::Database;
+use crate::error::WriteError;
+use crate::rules::RulesInForce;
+use crate::schema::PinnedSchema;
+
+/// How often a write is made anew because the schema or the rules changed under it.
+const RETRIES: usize = 10;
+
+/// What became of a write of lines.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Lines stored and acknowledged.
+    pub lines: usize,
+    /// The first refused lines.
+    pub rejected: Vec<Rejected>,
+    /// How many lines were refused in all.
+    pub rejected_total: usize,
+}
+
+impl Database {
+    /// Parses line protocol and stores the good lines, all or nothing where `options` say so. On success they are
+    /// acknowledged as the rules' `ack` says. Limits, and which rows are kept, are the rules', whatever `options` say.
+    pub async fn write_lines(&self, body: Bytes, options: &Options) -> Result<Written, WriteError> {
+        let bytes = body.len() as u64;
+        let result = self.write_lines_retried(&body, options).await;
+        match &result {
+            Ok(written) => self.count(written.lines as u64, bytes, written.rejected_total as u64),
+            Err(_) => self.count_refused(),
+        }
+        result
+    }
+
+    /// Stores the rows of a record batch, all or none. On success they are acknowledged as the rules' `ack` says.
+    ///
+    /// # Errors
+    /// [`WriteError::Refused`] for what the client got wrong.
+    pub async fn write_arrow(&self, table: &TableName, rows: &RecordBatch, roles: &Roles) -> Result<u64, WriteError> {
+        let bytes = rows.get_array_memory_size() as u64;
+        let result = self.write_arrow_retried(table, rows, roles).await;
+        match &result {
+            Ok(rows) => self.count(*rows, bytes, 0),
+            Err(_) => self.count_refused(),
+        }
+        result
+    }
+
+    /// Stores a batch that was built against this database's schema.
+    pub async fn write(&self, batch: Batch) -> Result<(), WriteError> {
+        for _ in 0..RETRIES {
+            match self.store(batch.clone(), self.rules_for_writing()?).await {
+                Err(WriteError::RulesChanged(_)) => {}
+                done => return done,
+            }
+        }
+        self.store(batch, self.rules_for_writing()?).await
+    }
+
+    async fn write_lines_retried(&self, body: &Bytes, options: &Options) -> Result<Written, WriteError> {
+        for _ in 0..RETRIES {
+            match self.try_write_lines(body, options, self.rules_for_writing()?).await {
+                Err(error) if error.is_overtaken() => {}
+                done => return done,
+            }
+        }
+        self.try_write_lines(body, options, self.rules_for_writing()?).await
+    }
+
+    async fn write_arrow_retried(
+        &self,
+        table: &TableName,
+        rows: &RecordBatch,
+        roles: &Roles,
+    ) -> Result<u64, WriteError> {
+        for _ in 0..RETRIES {
+            match self.try_write_arrow(table, rows, roles, self.rules_for_writing()?).await {
+                Err(error) if error.is_overtaken() => {}
+                done => return done,
+            }
+        }
+        self.try_write_arrow(table, rows, roles, self.rules_for_writing()?).await
+    }
+
+    /// The rules in force, unless they refuse every write.
+    fn rules_for_writing(&self) -> Result<Arc<RulesInForce>, WriteError> {
+        let rules = self.rules_in_force();
+        self.ensure_writable(&rules)?;
+        Ok(rules)
+    }
+
+    /// Fails if the rules refuse every write.
+    pub(crate) fn ensure_writable(&self, rules: &RulesInForce) -> Result<(), WriteError> {
+        if !rules.rules.lifecycle.mutable {
+            return Err(WriteError::ReadOnly(self.name().clone()));
+        }
+        if rules.rules.store == StoreRule::None {
+            return Err(WriteError::NotStored(self.name().clone()));
+        }
+        Ok(())
+    }
+
+    async fn try_write_lines(
+        &self,
+        body: &Bytes,
+        options: &Options,
+        rules: Arc<RulesInForce>,
+    ) -> Result<Written, WriteError> {
+        let known = PinnedSchema::new(self.schema.clone(), rules.clone());
+        let options = Options { limits: rules.rules.limits, admit: rules.filter(), ..options.clone() };
+        let body = body.clone();
+        let parsed = self.shared.env.compute.run(move || line_protocol::parse(&body, &known, &options)).await;
+        let written = Written { lines: parsed.lines, rejected: parsed.rejected, rejected_total: parsed.rejected_total };
+        if parsed.batch.is_empty() {
+            return Ok(Written { lines: 0, ..written });
+        }
+        self.store(parsed.batch, rules).await?;
+        Ok(written)
+    }
+
+    async fn try_write_arrow(
+        &self,
+        table: &TableName,
+        rows: &RecordBatch,
+        roles: &Roles,
+        rules: Arc<RulesInForce>,
+    ) -> Result<u64, WriteError> {
+        let known = PinnedSchema::new(self.schema.clone(), rules.clone());
+        let (table, rows, roles, under) = (table.clone(), rows.clone(), roles.clone(), rules.clone());
+        let read = move || {
+            let filter = under.filter();
+            arrow::read(&table, &rows, &known, &roles, &under.rules.limits, filter.as_deref())
+        };
+        let batch = self.shared.env.compute.run(read).await?;
+        let rows = batch.row_count() as u64;
+        if rows > 0 {
+            self.store(batch, rules).await?;
+        }
+        Ok(rows)
+    }
+
+    async fn store(&self, batch: Batch, rules: Arc<RulesInForce>) -> Result<(), WriteError> {
+        self.check_fence().await?;
+        let limit = rules.rules.limits.partitions_per_write;
+        let prepared = self.shared.env.compute.run(move || Prepared::new(batch, rules)).await;
+        let touched = match &prepared {
+            Ok(prepared) => prepared.partitions(),
+            Err(WriteError::TooManyPartitions { partitions, .. }) => *partitions,
+            Err(_) => 0,
+        };
+        let now = self.shared.env.clock.monotonic();
+        self.alarm.note_write(self.name(), touched, limit, now, || self.buffer.partition_load());
+        let prepared = prepared?;
+        let bytes = prepared.memory_size();
+        let memory = &self.shared.memory;
+        let pressure = memory.pressure_with(bytes);
+        if pressure >= Pressure::Soft {
+            self.lifecycle.wake();
+        }
+        if pressure == Pressure::Hard {
+            return Err(WriteError::MemoryFull { held: memory.held(), limit: memory.limit() });
+        }
+        self.shared.clock.catch_up().await;
+        let logged = self.acceptor.log(prepared, memory.hold(bytes))?;
+        self.acceptor.settle(&logged, self.shared.env.clock.monotonic()).await?;
+        self.check_fence().await
+    }
+
+    async fn check_fence(&self) -> Result<(), WriteError> {
+        self.shared.fence.ensure_held().await.map_err(|fenced| WriteError::Fenced(fenced.to_string()))
+    }
+
+    fn count(&self, rows: u64, bytes: u64, rejected_lines: u64) {
+        self.counters.rows.fetch_add(rows, Ordering::Relaxed);
+        self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.counters.rejected_lines.fetch_add(rejected_lines, Ordering::Relaxed);
+    }
+
+    fn count_refused(&self) {
+        self.counters.refused_writes.fetch_add(1, Ordering::Relaxed);
+    }
+}
