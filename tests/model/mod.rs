@@ -26,7 +26,7 @@ use questions::check_table;
 use rules::{Keep, Line, Ruled, lines, rules};
 
 /// Changes of templates between two checks of everything.
-const CHANGES_BETWEEN_CHECKS: usize = 6;
+const CHANGES_BETWEEN_CHECKS: usize = 12;
 
 /// One thing that happens to a node.
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ fn many_changes(changes: usize) -> impl Strategy<Value = Vec<Step>> {
             steps.push(change);
             steps.extend(writes);
             steps.extend(then);
-            if number % CHANGES_BETWEEN_CHECKS == 0 {
+            if (number + 1) % CHANGES_BETWEEN_CHECKS == 0 {
                 steps.push(Step::Check);
             }
         }

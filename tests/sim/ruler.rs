@@ -40,6 +40,11 @@ impl Client {
     /// Rules under which writes are taken, and durable once they are acknowledged. Whether they are in force now.
     pub async fn rule_kindly(&mut self, database: usize) -> Result<bool, Violation> {
         let ruled = Ruled { accepted: false, read_only: false, ..self.any_rules() };
+        self.apply(database, ruled).await
+    }
+
+    /// Applies rules, whatever is in force. Whether they are in force now.
+    pub async fn apply(&mut self, database: usize, ruled: Ruled) -> Result<bool, Violation> {
         self.rule(database, Change { ruled, terms: Terms::default(), back_to: None, is_hopeless: false }).await
     }
 
@@ -135,7 +140,7 @@ impl Client {
             }
             Some(Ok(applied)) => {
                 rules.end_fence(terms.fence.unwrap_or(0));
-                rules.taken(self.home, database, ruled, applied.generation, now)?;
+                rules.taken(self.home, database, ruled, &applied, now)?;
                 Ok(true)
             }
             // It made nothing, or nobody knows, or nobody listens any more.

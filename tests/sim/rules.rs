@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use ochre_database::Node;
-use ochre_database::rules::RulesError;
+use ochre_database::rules::{Applied, RulesError};
 use ochre_types::rules::{Document, Rules, Target};
 
 use super::journal::Violation;
@@ -130,6 +130,11 @@ impl RulesJournal {
         self.fence.0
     }
 
+    /// How many generations there are of all databases.
+    pub fn generations(&self) -> u64 {
+        self.databases.iter().map(|kept| kept.generation).sum()
+    }
+
     /// Whether a fence that may be kept is higher.
     pub fn may_be_fenced(&self, fence: u64) -> bool {
         fence < self.fence.1
@@ -181,16 +186,17 @@ impl RulesJournal {
         changes.filter(|change| change.home == home).for_each(|change| change.waits = false);
     }
 
-    /// The change that was begun last was taken, as this generation.
+    /// The change that was begun last was taken: it made this generation, or found it in force. Only a change that made
+    /// one comes after all that nobody has heard of; else those may still get in, and so come later.
     pub fn taken(
         &mut self,
         home: usize,
         database: usize,
         ruled: Ruled,
-        generation: u64,
+        applied: &Applied,
         now: u64,
     ) -> Result<(), Violation> {
-        self.in_force[home][database].push((now, vec![Some(ruled)]));
+        let (generation, is_new) = (applied.generation, !applied.changes.is_empty());
         let comes_to = ruled.rules(&self.defaults);
         let defaults = self.defaults.clone();
         let kept = &mut self.databases[database];
@@ -204,9 +210,12 @@ impl RulesJournal {
                 format!("{ruled:?} became generation {generation} of {database}, not {least} to {most}: {kept:?}");
             return Err(Violation::new("rules", what));
         }
+        let is_own = |change: &Undecided| change.home == home && change.waits;
+        kept.undecided.retain(|change| !is_own(change) && (change.waits || !is_new));
+        let later = kept.undecided.iter().filter(|change| change.home == home).map(|change| Some(change.ruled));
+        self.in_force[home][database].push((now, [Some(ruled)].into_iter().chain(later).collect()));
         if generation >= kept.generation {
             kept.generation = generation;
-            kept.undecided.retain(|change| change.home != home && change.waits);
             kept.see(generation, ruled, &self.defaults)?;
         }
         Ok(())

@@ -80,6 +80,8 @@ impl Run {
             }
         }
         let journal = self.world.journal.lock();
+        let generations = u32::try_from(journal.rules.generations()).unwrap_or(u32::MAX);
+        self.happened.insert("generations of rules", generations);
         Ok(Summary {
             hash: self.world.trace.hash(),
             events: self.world.trace.events(),

@@ -207,18 +207,22 @@ impl Acceptor {
     pub async fn settle(&self, logged: &Logged, now: std::time::Duration) -> Result<(), WriteError> {
         if logged.ack == Ack::Accepted {
             self.apply_ready(now)?;
-            if !self.is_pending(&logged.appended) {
+            if !self.wait_for_log(&logged.appended) {
                 return Ok(());
             }
-            // The rules were changed a moment ago, and a batch before this one has to be durable first.
+            // The rules were changed a moment ago, and a batch before this one has to be durable first: so this one
+            // shares its fate, and is not applied if the log refuses both.
         }
         let outcome = self.log.synced(&logged.appended).await;
         self.apply_ready(now)?;
         Ok(outcome?)
     }
 
-    fn is_pending(&self, appended: &Appended) -> bool {
-        self.queue.lock().pending.iter().any(|pending| pending.appended.sequence == appended.sequence)
+    /// Lets a batch that is not applied yet wait until the log has it; false if it is applied.
+    fn wait_for_log(&self, appended: &Appended) -> bool {
+        let mut queue = self.queue.lock();
+        let mut waiting = queue.pending.iter_mut().filter(|pending| pending.appended.sequence == appended.sequence);
+        waiting.next().map(|pending| pending.ack = Ack::Durable).is_some()
     }
 
     /// Applies every batch at the head of the queue whose outcome is known (or, accepted, need not be).

@@ -65,6 +65,10 @@ impl Node {
         let lifecycle = Arc::new(self.lifecycle(name, &buffer, &catalog, &rules.rules));
         let low_water = state.low_water.filter(|mark| mark.log == log_id).map_or(Sequence::ZERO, |mark| mark.sequence);
         shared.log.raise(name, low_water);
+        // What was acknowledged before the log had it may be in chunks all the same. The numbers of its frames are not
+        // given again: rows that came with them would be taken for those.
+        let of_this_log = state.chunks().filter(|chunk| chunk.log.log == log_id);
+        shared.log.skip_to(name, of_this_log.map(|chunk| chunk.log.last).max().unwrap_or_default());
         let replay = Replay {
             database: name,
             log: &shared.log,

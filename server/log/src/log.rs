@@ -211,6 +211,20 @@ impl Log {
         }
     }
 
+    /// Makes the next sequence of a database higher than `sequence`, as if what is between had been refused: chunks may
+    /// hold rows of frames that were on their way when the process ended. Unlike [`Log::raise`], nothing is gone by it.
+    pub fn skip_to(&self, database: &DatabaseName, sequence: Sequence) {
+        match &self.0.kind {
+            Kind::Disk { shared, .. } => {
+                let mut state = shared.state.lock();
+                let position = state.positions.entry(database.clone()).or_default();
+                position.assigned = position.assigned.max(sequence);
+            }
+            // It is new at every start: no chunk is of it yet.
+            Kind::Memory(_) => {}
+        }
+    }
+
     /// Reads a database's frames after a position.
     pub fn read(&self, database: &DatabaseName, after: Sequence) -> LogReader {
         let origin = match &self.0.kind {

@@ -182,6 +182,25 @@ async fn a_raised_database_goes_on_above() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sequences_that_were_skipped_are_a_gap_and_nothing_is_gone() {
+    let disk = SimDisk::new(1);
+    let env = env(&disk);
+    let (log, _) = open(&env, config(), 1).await;
+    put(&log, "a", record(1, 1, "x")).await.unwrap();
+    for sequence in [40, 7] {
+        log.skip_to(&db("a"), Sequence(sequence));
+    }
+    let expected = [(1, "x".to_owned()), (41, "y".to_owned())];
+    assert_eq!(put(&log, "a", record(1, 2, "y")).await.unwrap(), Sequence(41));
+    assert_eq!(frames(&log, "a", 0).await, expected);
+    log.close().await.unwrap();
+    drop(log);
+    let (log, opened) = open(&env, config(), 2).await;
+    assert_eq!((opened.damage, opened.databases[&db("a")].oldest), (vec![], Sequence(1)));
+    assert_eq!(frames(&log, "a", 0).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_log_is_claimed_once() {
     let disk = SimDisk::new(1);
     let env = env(&disk);
