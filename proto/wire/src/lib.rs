@@ -29,8 +29,10 @@ pub mod name;
 mod rules;
 pub mod time;
 pub mod token;
+mod unknown;
 
 pub use invalid::Invalid;
+pub use unknown::unknown_fields;
 
 /// The messages and services of `ochre.v1`, generated.
 #[allow(missing_docs, unused_qualifications, clippy::all, rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use http::HeaderMap;
 use tonic::Status;
@@ -44,10 +44,13 @@ const SERVICES: [&str; 2] = ["arrow.flight.protocol.FlightService", "ochre.v1.Ma
 
 /// The services.
 pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    let management = Router::new()
+        .route_service("/ochre.v1.Management/{*method}", management::service(app.clone()))
+        .layer(from_fn(management::unknown::refuse));
     reflection()
         .expect("the descriptors are compiled in, and a test asks for them")
+        .merge(management)
         .route_service("/arrow.flight.protocol.FlightService/{*method}", flight::service(app.clone()))
-        .route_service("/ochre.v1.Management/{*method}", management::service(app.clone()))
         .layer(from_fn_with_state(app.clone(), admit))
         .route_service("/grpc.health.v1.Health/{*method}", health::service(app.clone()))
 }

@@ -9,12 +9,14 @@
 //! 1. A caller learns nothing of a database that it may not read, write or manage, not even whether it is there: what
 //!    it may do is asked before the node is.
 //! 2. A secret is in the answer that makes it, and nowhere else.
-//! 3. An error fits into the headers of every client: what there is no room for is counted.
+//! 3. A request with fields that this release does not know is refused, not half obeyed: see [`unknown`].
+//! 4. An error fits into the headers of every client: what there is no room for is counted.
 
 mod refusal;
 mod rules;
 mod state;
 mod tokens;
+pub mod unknown;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,6 @@ use ochre_database::Node;
 use ochre_types::token::Action;
 use ochre_wire::v1::management_server::{Management, ManagementServer};
 use ochre_wire::{Invalid, name, v1};
-use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 
 use super::status::{self, About, status_about};
@@ -39,10 +40,7 @@ const REQUEST_LIMIT: usize = 4 << 20;
 
 /// The service, for the router.
 pub fn service(app: Arc<App>) -> ManagementServer<NodeManagement> {
-    ManagementServer::new(NodeManagement { app })
-        .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(REQUEST_LIMIT)
+    ManagementServer::new(NodeManagement { app }).max_decoding_message_size(REQUEST_LIMIT)
 }
 
 /// Management of the node.

@@ -28,6 +28,7 @@ fn hash(secret: &str) -> TokenHash {
 }
 
 struct Fixture {
+    router: axum::Router,
     client: ManagementClient<axum::Router>,
     node: Arc<Node>,
 }
@@ -57,7 +58,8 @@ impl Fixture {
         }
         let server = Server::guarded(Access::Tokens { operators: vec![hash(OPERATOR)] }, |_| {});
         server.app.serve(Arc::new(NodeBackend(node.clone())));
-        Self { client: ManagementClient::new(router(server.app)), node }
+        let router = router(server.app);
+        Self { client: ManagementClient::new(router.clone()), router, node }
     }
 
     async fn apply(&self, token: &str, text: &str) -> Result<v1::ApplyRulesResponse, Status> {
@@ -257,4 +259,38 @@ async fn a_token_is_shown_once_and_valid_until_it_is_revoked() {
     let revoke = v1::RevokeTokenRequest { name: "one".to_owned() };
     client.revoke_token(ask(OPERATOR, revoke)).await.unwrap();
     assert_eq!(code(client.get_status(ask(&secret, v1::GetStatusRequest {})).await), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn fields_of_a_newer_release_are_refused_and_nothing_is_done() {
+    let fixture = Fixture::new().await;
+    let known = v1::ApplyRulesRequest {
+        source: Some(Source::Document("{database: a, limits: {tables: 7}}".to_owned())),
+        ..Default::default()
+    };
+    for (more, expected) in [
+        // Field 15 with the text "x".
+        (&[15 << 3 | 2, 1, b'x'][..], ("3", "fields #15:")),
+        // rules (2) { lifecycle (6) { 3: "x" } }
+        (&[2 << 3 | 2, 5, 6 << 3 | 2, 3, 3 << 3 | 2, 1, b'x'][..], ("3", "fields rules.lifecycle.#3:")),
+        (&[][..], ("0", "")),
+    ] {
+        let mut message = prost::Message::encode_to_vec(&known);
+        message.extend(more);
+        let mut body = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
+        body.extend(message);
+        let request = http::Request::post("/ochre.v1.Management/ApplyRules")
+            .header("content-type", "application/grpc")
+            .header("authorization", format!("Bearer {OPERATOR}"))
+            .body(axum::body::Body::from(body))
+            .unwrap();
+        let response = tower::ServiceExt::oneshot(fixture.router.clone(), request).await.unwrap();
+        let status = Status::from_header_map(response.headers());
+        let (code, message) =
+            status.map_or((0, String::new()), |status| (i32::from(status.code()), status.message().to_owned()));
+        assert_eq!(code.to_string(), expected.0, "{message}");
+        assert!(message.contains(expected.1), "{message}");
+        let generation = fixture.node.rules(&"a".parse().unwrap()).unwrap().generation;
+        assert_eq!(generation, u64::from(more.is_empty()));
+    }
 }
