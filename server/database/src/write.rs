@@ -40,7 +40,7 @@ impl Database {
     /// acknowledged as the rules' `ack` says. Limits, and which rows are kept, are the rules', whatever `options` say.
     pub async fn write_lines(&self, body: Bytes, options: &Options) -> Result<Written, WriteError> {
         let bytes = body.len() as u64;
-        let result = self.write_lines_retried(&body, options).await;
+        let result = self.under_rules(|rules| self.try_write_lines(&body, options, rules)).await;
         match &result {
             Ok(written) => self.count(written.lines as u64, bytes, written.rejected_total as u64),
             Err(_) => self.count_refused(),
@@ -54,7 +54,7 @@ impl Database {
     /// [`WriteError::Refused`] for what the client got wrong.
     pub async fn write_arrow(&self, table: &TableName, rows: &RecordBatch, roles: &Roles) -> Result<u64, WriteError> {
         let bytes = rows.get_array_memory_size() as u64;
-        let result = self.write_arrow_retried(table, rows, roles).await;
+        let result = self.under_rules(|under| self.try_write_arrow(table, rows, roles, under)).await;
         match &result {
             Ok(rows) => self.count(*rows, bytes, 0),
             Err(_) => self.count_refused(),
@@ -64,38 +64,21 @@ impl Database {
 
     /// Stores a batch that was built against this database's schema.
     pub async fn write(&self, batch: Batch) -> Result<(), WriteError> {
-        for _ in 0..RETRIES {
-            match self.store(batch.clone(), self.rules_for_writing()?).await {
-                Err(WriteError::RulesChanged(_)) => {}
-                done => return done,
-            }
-        }
-        self.store(batch, self.rules_for_writing()?).await
+        self.under_rules(|rules| self.store(batch.clone(), rules)).await
     }
 
-    async fn write_lines_retried(&self, body: &Bytes, options: &Options) -> Result<Written, WriteError> {
+    /// Makes a write under the rules in force; if they or the schema change meanwhile, anew.
+    async fn under_rules<T, F>(&self, write: impl Fn(Arc<RulesInForce>) -> F) -> Result<T, WriteError>
+    where
+        F: Future<Output = Result<T, WriteError>>,
+    {
         for _ in 0..RETRIES {
-            match self.try_write_lines(body, options, self.rules_for_writing()?).await {
+            match write(self.rules_for_writing()?).await {
                 Err(error) if error.is_overtaken() => {}
                 done => return done,
             }
         }
-        self.try_write_lines(body, options, self.rules_for_writing()?).await
-    }
-
-    async fn write_arrow_retried(
-        &self,
-        table: &TableName,
-        rows: &RecordBatch,
-        roles: &Roles,
-    ) -> Result<u64, WriteError> {
-        for _ in 0..RETRIES {
-            match self.try_write_arrow(table, rows, roles, self.rules_for_writing()?).await {
-                Err(error) if error.is_overtaken() => {}
-                done => return done,
-            }
-        }
-        self.try_write_arrow(table, rows, roles, self.rules_for_writing()?).await
+        write(self.rules_for_writing()?).await
     }
 
     /// The rules in force, unless they refuse every write.

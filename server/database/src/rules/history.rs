@@ -82,20 +82,12 @@ impl Node {
         self.catalog.state().fence
     }
 
+    /// Newest first. Catalogs keep them the other way round, the one in force included.
     fn kept(&self, target: &Target) -> Result<Vec<RulesRecord>, RulesError> {
-        let mut kept: Vec<RulesRecord> = match target {
-            Target::Default => {
-                let state = self.catalog.state();
-                state.default_rules_history.iter().chain(&state.default_rules).cloned().collect()
-            }
-            Target::Database(name) => {
-                let state = self.served(name)?.catalog.state();
-                state.rules_history.iter().chain(&state.rules).cloned().collect()
-            }
-        };
-        kept.sort_by_key(|record| std::cmp::Reverse(record.generation));
-        kept.dedup_by_key(|record| record.generation);
-        Ok(kept)
+        Ok(match target {
+            Target::Default => self.catalog.state().default_rules_history.iter().rev().cloned().collect(),
+            Target::Database(name) => self.served(name)?.catalog.state().rules_history.iter().rev().cloned().collect(),
+        })
     }
 
     fn shown(&self, target: &Target, record: &RulesRecord) -> Result<RulesShown, RulesError> {
