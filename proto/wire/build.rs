@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use prost::Message;
 
 /// The files of the contract, as they import each other.
-const FILES: [&str; 2] = ["ochre/v1/management.proto", "ochre/v1/rules.proto"];
+const FILES: [&str; 3] = ["ochre/v1/management.proto", "ochre/v1/rules.proto", "ochre/v1/storage.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=ochre/v1");

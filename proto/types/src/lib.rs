@@ -29,6 +29,7 @@ pub mod rules;
 pub mod size;
 pub mod stamp;
 pub mod token;
+pub mod tombstone;
 
 pub use column::{ColumnId, ColumnKind, FieldType};
 pub use identity::{Epoch, Incarnation, LogId, Sequence};

@@ -27,6 +27,8 @@ pub use render::render;
 
 /// The partition rules that a document may have.
 pub const MAX_PARTITION_RULES: usize = 100;
+/// The retention rules that a document may have.
+pub const MAX_RETAIN_RULES: usize = 100;
 
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,18 +109,90 @@ pub enum SortRule {
     Tags(Vec<ColumnName>),
 }
 
+/// How long the rows of some tables are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetainRule {
+    /// The tables that it is for.
+    pub tables: TablePattern,
+    /// Rows whose time is further back than this are gone, by the node's hybrid clock. `None`: kept for ever.
+    pub after: Option<Duration>,
+}
+
+/// The retention rules in order: the first whose pattern matches a table decides. Rows of tables that none matches
+/// are kept for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RetainRules {
+    /// At most [`MAX_RETAIN_RULES`].
+    pub rules: Vec<RetainRule>,
+}
+
+impl RetainRules {
+    /// How long rows of a table are kept; `None` is for ever.
+    pub fn of(&self, table: &TableName) -> Option<Duration> {
+        self.rules.iter().find(|rule| rule.tables.matches(table)).and_then(|rule| rule.after)
+    }
+}
+
+/// How persisted chunks are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactRules {
+    /// Whether chunks are joined by themselves. Deletes and retention are carried out in any case.
+    pub enabled: bool,
+    /// Joined chunks are cut, by time, into files of about this size.
+    pub max_file_size: ByteSize,
+    /// Chunks of a partition as they were frozen that are joined at the latest: as soon as there are so many.
+    pub max_files: usize,
+    /// How long a partition has to be quiet until what overlaps in it is joined, however little it is.
+    pub quiet_after: Duration,
+}
+
+impl Default for CompactRules {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            max_file_size: ByteSize::mib(512),
+            max_files: 8,
+            quiet_after: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
 /// What becomes of chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifecycleRules {
+    /// How long rows are kept.
+    pub retain: RetainRules,
+    /// How old a version must be before it is joined with others for good, in a database that has met a peer. One value
+    /// in the whole federation.
+    pub settle_window: Duration,
+    /// How chunks are joined.
+    pub compact: CompactRules,
     /// The order of rows in chunks that are frozen from now on.
     pub sort: SortRule,
+    /// Tags and text fields whose values chunks have bloom filters of, from now on.
+    pub bloom: Vec<ColumnName>,
     /// Whether writes are taken.
     pub mutable: bool,
+    /// How long objects stay after nothing names them any more: longer than any query may run, and than attached
+    /// readers need to see a newer catalog.
+    pub grace: Duration,
+    /// How long a dropped table or database can be brought back.
+    pub undrop_within: Duration,
 }
 
 impl Default for LifecycleRules {
     fn default() -> Self {
-        Self { sort: SortRule::Auto, mutable: true }
+        const HOUR: u64 = 60 * 60;
+        Self {
+            retain: RetainRules::default(),
+            settle_window: Duration::from_secs(14 * 24 * HOUR),
+            compact: CompactRules::default(),
+            sort: SortRule::Auto,
+            bloom: Vec::new(),
+            mutable: true,
+            grace: Duration::from_secs(HOUR),
+            undrop_within: Duration::from_secs(7 * 24 * HOUR),
+        }
     }
 }
 
@@ -143,6 +217,10 @@ pub struct Limits {
     pub tables: usize,
     /// Partitions that one write may touch.
     pub partitions_per_write: usize,
+    /// How far back from the server's clock the time of a written row may lie; `None`: as far as it likes.
+    pub past: Option<Duration>,
+    /// How far ahead of the server's clock the time of a written row may lie; `None`: as far as it likes.
+    pub future: Option<Duration>,
     /// Bytes of one line of line protocol.
     pub line: ByteSize,
     /// Bytes of a request's body, after decompression.
@@ -161,6 +239,8 @@ impl Default for Limits {
             columns: 4_096,
             tables: 10_000,
             partitions_per_write: 5_000,
+            past: None,
+            future: None,
             line: ByteSize::mib(4),
             body: ByteSize::mib(64),
             query_memory: ByteSize(2 << 30),

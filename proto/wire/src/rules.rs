@@ -95,7 +95,7 @@ impl From<&LifecycleRules> for v1::LifecycleRules {
             SortRule::Auto => Vec::new(),
             SortRule::Tags(tags) => tags.iter().map(ToString::to_string).collect(),
         };
-        Self { sort, mutable: Some(rules.mutable) }
+        Self { sort, mutable: Some(rules.mutable), ..Self::default() }
     }
 }
 
@@ -133,6 +133,8 @@ impl From<Limits> for v1::LimitRules {
             query_memory: Some(limits.query_memory.0),
             query_time: Some(span(limits.query_time)),
             concurrent_queries: count(limits.concurrent_queries),
+            past: limits.past.map(span),
+            future: limits.future.map(span),
         }
     }
 }

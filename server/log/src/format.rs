@@ -27,7 +27,7 @@
 //!   0  4  magic "ofr1"
 //!   4  4  header checksum: place, bytes 8..header length
 //!   8  2  header length, a multiple of 8: where the payload begins
-//!  10  1  kind: 1 rows, 2 mark, 3 start, 4 seal
+//!  10  1  kind: 1 rows, 2 mark, 3 start, 4 seal, 5 tombstone
 //!  11  1  number of incarnations in the path, at most 64
 //!  12  4  payload length, without padding
 //!  16  4  payload checksum: place, payload, padding
@@ -224,6 +224,7 @@ impl RawHeader {
         let kind = match (bytes.get(10)?, name_length) {
             (1, 1..) => Some(FrameKind::Rows),
             (3, 1..) => Some(FrameKind::Start),
+            (5, 1..) => Some(FrameKind::Tombstone),
             (2 | 4, 0) => None,
             _ => return None,
         };
@@ -270,6 +271,7 @@ pub(crate) fn encode_record(out: &mut Vec<u8>, frame: &Frame, synced_through: u6
     let kind = match header.kind {
         FrameKind::Rows => 1,
         FrameKind::Start => 3,
+        FrameKind::Tombstone => 5,
     };
     encode(out, kind, Some(header), &frame.payload, synced_through, place);
 }

@@ -17,6 +17,8 @@ pub enum FrameKind {
     Rows,
     /// A new incarnation's first frame in a database; the payload is a [`Predecessor`].
     Start,
+    /// A deletion, or that one was taken back; the payload is a tombstone, as crate `batch` encodes it.
+    Tombstone,
 }
 
 /// Who wrote to a database of this log before this start of the server.
@@ -172,7 +174,7 @@ impl Frame {
     pub fn predecessor(&self) -> Option<Predecessor> {
         match self.header.kind {
             FrameKind::Start => Predecessor::decode(&self.payload),
-            FrameKind::Rows => None,
+            FrameKind::Rows | FrameKind::Tombstone => None,
         }
     }
 }

@@ -48,9 +48,11 @@ use crate::epoch::Fence;
 use crate::object::Layout;
 use commit::RevisionLog;
 
-pub use chunk::{ChunkId, ChunkIdError, ChunkMeta, ColumnStats, LogRange, SortedBy};
+pub use chunk::{
+    CHECKSUM_BLOCK, ChunkId, ChunkIdError, ChunkMeta, ColumnStats, LogRange, Removal, RemovedChunk, SortedBy,
+};
 pub use commit::{CommitError, OpenError};
-pub use database::{CatalogState, Edit, LowWater, Predecessor, SliceId, TableState, TemplateId};
+pub use database::{CatalogState, Edit, LowWater, PartitionName, Predecessor, SliceId, TableState, TemplateId};
 pub use load::{DamagedRevision, LoadError};
 pub use node::{Alias, DatabaseEntry, NodeEdit, NodeState, TokenEntry};
 pub use rules::{MAX_RULES_HISTORY, RulesRecord};

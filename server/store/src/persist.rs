@@ -124,6 +124,9 @@ impl Persister {
             log: LogRange { log: self.log, first, last },
             stats,
             intervals: chunk.coverage.batches.clone(),
+            settled: None,
+            applied: Arc::default(),
+            checksums: Arc::default(),
         }
     }
 

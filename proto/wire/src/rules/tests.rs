@@ -70,7 +70,7 @@ fn a_message_has_every_field() {
     assert_eq!(wire.buffer, Some(buffer));
     assert_eq!(wire.log, Some(v1::LogRules { ack: Some(1) }));
     let sort = vec!["host".to_owned(), "region".to_owned()];
-    assert_eq!(wire.lifecycle, Some(v1::LifecycleRules { sort, mutable: Some(false) }));
+    assert_eq!(wire.lifecycle, Some(v1::LifecycleRules { sort, mutable: Some(false), ..v1::LifecycleRules::default() }));
     let limits = v1::LimitRules {
         columns: Some(1),
         tables: Some(2),

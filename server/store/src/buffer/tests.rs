@@ -88,6 +88,9 @@ fn persist_next(buffer: &Buffer) -> LowWater {
         log: crate::catalog::LogRange { log: LogId(1), first, last },
         stats: Vec::new(),
         intervals: job.chunk.coverage.batches.clone(),
+        settled: None,
+        applied: Arc::default(),
+        checksums: Arc::default(),
     };
     buffer.install_persisted(&job.table, &job.partition, Arc::new(meta), Path::from("x"), &mark);
     mark

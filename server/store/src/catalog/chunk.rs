@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ochre_types::partition::PartitionKey;
-use ochre_types::{ColumnName, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName};
+use ochre_types::{ColumnName, Hlc, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName};
 
 use super::database::TemplateId;
 
@@ -107,4 +107,59 @@ pub struct ChunkMeta {
     pub stats: Vec<ColumnStats>,
     /// The batches whose rows it holds: sequences by the incarnation that gave them.
     pub intervals: BTreeMap<Incarnation, IntervalSet>,
+    /// The boundary up to which its rows are settled: one row a key, all with the stamp (boundary, incarnation 0), and no
+    /// stamp column. `None`: each row has its own stamp.
+    pub settled: Option<Hlc>,
+    /// Tombstones whose rows it no longer has, in rising order: they never act on it again.
+    pub applied: Arc<[Stamp]>,
+    /// CRC32C of each [`CHECKSUM_BLOCK`] of the object, the last one maybe shorter. Empty: not known, as of objects that
+    /// earlier releases wrote.
+    pub checksums: Arc<[u32]>,
+}
+
+/// Bytes of an object that one checksum covers.
+pub const CHECKSUM_BLOCK: u64 = 1 << 20;
+
+/// Why a chunk was taken out of the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Removal {
+    /// Its rows are in other chunks.
+    Joined,
+    /// Its rows are older than the rules keep.
+    Expired,
+    /// Its rows were deleted.
+    Erased,
+    /// It is damaged and was set aside: its object is never removed by the server.
+    SetAside,
+}
+
+impl Removal {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Joined, Self::Expired, Self::Erased, Self::SetAside];
+
+    /// Its number in the catalog's format.
+    pub fn code(self) -> u32 {
+        match self {
+            Self::Joined => 1,
+            Self::Expired => 2,
+            Self::Erased => 3,
+            Self::SetAside => 4,
+        }
+    }
+
+    /// The reason of a number.
+    pub fn from_code(code: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+}
+
+/// A chunk that is no longer part of the database, and whose object may still be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedChunk {
+    /// Its object's path below the database's folder.
+    pub object: Arc<str>,
+    /// When it was taken out.
+    pub at: Hlc,
+    /// Why.
+    pub reason: Removal,
 }

@@ -1,15 +1,17 @@
 //! The state of a database's catalog, and its edits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use ochre_types::partition::PartitionKey;
+use ochre_types::tombstone::Tombstone;
 use ochre_types::{
     ColumnId, ColumnName, DatabaseName, Hlc, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName,
 };
 
 use super::CatalogId;
-use super::chunk::{ChunkId, ChunkMeta};
+use super::chunk::{ChunkId, ChunkMeta, Removal, RemovedChunk};
 use super::rules::{self, RulesRecord};
 use super::state::EditError;
 
@@ -43,6 +45,17 @@ pub struct Predecessor {
     pub incarnation: Incarnation,
     /// The last sequence it gave in this database.
     pub last_sequence: u64,
+}
+
+/// What names a partition within a database.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartitionName {
+    /// The table.
+    pub table: TableName,
+    /// The template that made the key.
+    pub template: TemplateId,
+    /// The key.
+    pub key: PartitionKey,
 }
 
 /// A table in the catalog.
@@ -83,6 +96,12 @@ pub struct CatalogState {
     pub rules_history: Vec<RulesRecord>,
     /// Whether the database has ever exchanged data with a peer.
     pub met_peer: bool,
+    /// Chunks that were taken out and whose objects may still be there.
+    pub removed: BTreeMap<ChunkId, RemovedChunk>,
+    /// Deletions, by stamp.
+    pub tombstones: BTreeMap<Stamp, Arc<Tombstone>>,
+    /// Partitions that take no writes.
+    pub read_only: BTreeSet<PartitionName>,
 }
 
 /// A change of a database's catalog. Each can be applied twice.
@@ -136,6 +155,38 @@ pub enum Edit {
     AddPredecessors(Vec<Predecessor>),
     /// Records that the database has exchanged data with a peer.
     MeetPeer,
+    /// Takes chunks out; those that are not there are passed over. What takes their place is added in the same commit,
+    /// before. A chunk that was taken out can't be added again.
+    RemoveChunks {
+        /// The chunks.
+        chunks: Vec<ChunkId>,
+        /// When.
+        at: Hlc,
+        /// Why.
+        reason: Removal,
+    },
+    /// Forgets removed chunks whose objects are gone.
+    ForgetRemoved {
+        /// The chunks.
+        chunks: Vec<ChunkId>,
+    },
+    /// Adds deletions, joined with what is known of them.
+    AddTombstones {
+        /// The deletions.
+        tombstones: Vec<Arc<Tombstone>>,
+    },
+    /// Forgets deletions that nothing can bring rows for any more.
+    ForgetTombstones {
+        /// Their stamps.
+        stamps: Vec<Stamp>,
+    },
+    /// Opens or closes partitions for writes.
+    SetReadOnly {
+        /// The partitions.
+        partitions: Vec<PartitionName>,
+        /// Whether they take no writes from now on.
+        read_only: bool,
+    },
 }
 
 impl CatalogState {
@@ -154,6 +205,9 @@ impl CatalogState {
             rules: None,
             rules_history: Vec::new(),
             met_peer: false,
+            removed: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            read_only: BTreeSet::new(),
         }
     }
 
@@ -205,8 +259,34 @@ impl CatalogState {
                 }
             }
             Edit::MeetPeer => self.met_peer = true,
+            Edit::RemoveChunks { chunks, at, reason } => self.remove_chunks(chunks, *at, *reason),
+            Edit::ForgetRemoved { chunks } => chunks.iter().for_each(|chunk| drop(self.removed.remove(chunk))),
+            Edit::AddTombstones { tombstones } => tombstones.iter().for_each(|tombstone| self.add_tombstone(tombstone)),
+            Edit::ForgetTombstones { stamps } => stamps.iter().for_each(|stamp| drop(self.tombstones.remove(stamp))),
+            Edit::SetReadOnly { partitions, read_only: true } => self.read_only.extend(partitions.iter().cloned()),
+            Edit::SetReadOnly { partitions, read_only: false } => {
+                self.read_only.retain(|partition| !partitions.contains(partition));
+            }
         }
         Ok(())
+    }
+
+    fn remove_chunks(&mut self, chunks: &[ChunkId], at: Hlc, reason: Removal) {
+        for id in chunks {
+            let held = self.tables.iter_mut().find_map(|(_, table)| {
+                table.chunks.contains_key(id).then(|| Arc::make_mut(table).chunks.remove(id)).flatten()
+            });
+            if let Some(chunk) = held {
+                self.removed.insert(*id, RemovedChunk { object: chunk.object.clone(), at, reason });
+            }
+        }
+    }
+
+    fn add_tombstone(&mut self, tombstone: &Arc<Tombstone>) {
+        let held = self.tombstones.entry(tombstone.stamp).or_insert_with(|| tombstone.clone());
+        if held.reverted != tombstone.reverted {
+            Arc::make_mut(held).join(tombstone);
+        }
     }
 
     fn add_columns(&mut self, table: &TableName, columns: &[(ColumnId, Stamp)]) -> Result<(), EditError> {
@@ -229,6 +309,9 @@ impl CatalogState {
     }
 
     fn add_chunk(&mut self, chunk: &Arc<ChunkMeta>) -> Result<(), EditError> {
+        if self.removed.contains_key(&chunk.id) {
+            return Ok(());
+        }
         if !self.templates.contains_key(&chunk.template) {
             return Err(EditError::UnknownTemplate { chunk: chunk.id, template: chunk.template });
         }

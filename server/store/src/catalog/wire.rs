@@ -5,6 +5,7 @@ mod chunks;
 mod columns;
 mod database;
 mod node;
+mod removal;
 mod rules;
 
 use ochre_types::{Hlc, Incarnation, Stamp};

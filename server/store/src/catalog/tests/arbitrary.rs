@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ochre_types::matching::RowMatch;
 use ochre_types::partition::PartitionKey;
+use ochre_types::tombstone::{Erasure, Tombstone};
 use ochre_types::{ColumnId, ColumnKind, ColumnName, Hlc, Incarnation, IntervalSet, LogId, Sequence, TableName};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -44,6 +46,9 @@ prop_compose! {
         columns in vec(column(), 0..3),
         stats in vec(stats(), 0..3),
         intervals in btree_map(any::<u64>().prop_map(Incarnation), intervals(), 0..3),
+        settled in any::<Option<std::num::NonZeroU64>>(),
+        applied in vec(any::<(u64, u64)>(), 0..3),
+        checksums in vec(any::<u32>(), 0..3),
     ) -> ChunkMeta {
         let (incarnation, counter, template, log) = ids;
         let (size_bytes, rows, min, max, low, high, unique_keys, level, version) = numbers;
@@ -64,8 +69,61 @@ prop_compose! {
             log: LogRange { log: LogId(log), first: Sequence(low), last: Sequence(high) },
             stats,
             intervals,
+            settled: settled.map(|boundary| Hlc(boundary.get())),
+            applied: applied.into_iter().map(|(hlc, incarnation)| stamp(hlc, incarnation)).collect(),
+            checksums: checksums.into(),
         }
     }
+}
+
+fn ids() -> impl Strategy<Value = Vec<ChunkId>> {
+    vec((any::<u64>(), any::<u64>()), 0..4).prop_map(|list| {
+        let read = |(incarnation, counter)| ChunkId { incarnation: Incarnation(incarnation), counter };
+        list.into_iter().map(read).collect()
+    })
+}
+
+fn tombstone() -> impl Strategy<Value = Arc<Tombstone>> {
+    let rows = (vec(table(), 0..3), any::<bool>(), any::<(i64, i64)>()).prop_map(|(tables, some, time)| {
+        let tables = tables.iter().map(|table| format!("{table}*").parse().unwrap()).collect();
+        let predicate = some.then(|| "host = 'a' AND time >= 5".parse().unwrap());
+        Erasure::Rows { rows: RowMatch { tables, predicate }, time }
+    });
+    let erasure = prop_oneof![
+        rows,
+        (table(), any::<u64>()).prop_map(|(table, until)| Erasure::Table { table, undrop_until: Hlc(until) }),
+        any::<u64>().prop_map(|until| Erasure::Database { undrop_until: Hlc(until) }),
+    ];
+    // A stamp stands for one deletion, so few stamps would meet others.
+    (any::<(u64, u64)>(), erasure, any::<Option<(u64, u64)>>()).prop_map(|((hlc, incarnation), erasure, reverted)| {
+        let reverted = reverted.map(|(hlc, incarnation)| stamp(hlc, incarnation));
+        Arc::new(Tombstone { stamp: stamp(hlc, incarnation), erasure, reverted })
+    })
+}
+
+fn partition() -> impl Strategy<Value = PartitionName> {
+    (table(), 0..2u64, prop::sample::select(vec!["2026", "!"])).prop_map(|(table, template, key)| PartitionName {
+        table,
+        template: TemplateId(template),
+        key: PartitionKey::new(key).unwrap(),
+    })
+}
+
+fn removal_edit() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        (ids(), any::<u64>(), 0..4usize).prop_map(|(chunks, at, reason)| Edit::RemoveChunks {
+            chunks,
+            at: Hlc(at),
+            reason: Removal::ALL[reason],
+        }),
+        ids().prop_map(|chunks| Edit::ForgetRemoved { chunks }),
+        vec(tombstone(), 0..3).prop_map(|tombstones| Edit::AddTombstones { tombstones }),
+        vec(any::<(u64, u64)>(), 0..3).prop_map(|stamps| Edit::ForgetTombstones {
+            stamps: stamps.into_iter().map(|(hlc, incarnation)| stamp(hlc, incarnation)).collect(),
+        }),
+        (vec(partition(), 1..3), any::<bool>())
+            .prop_map(|(partitions, read_only)| Edit::SetReadOnly { partitions, read_only }),
+    ]
 }
 
 /// An edit that fits once [`first`] has been committed.
@@ -97,6 +155,7 @@ pub(super) fn edit() -> impl Strategy<Value = Edit> {
             Edit::AddPredecessors(list.into_iter().map(read).collect())
         }),
         Just(Edit::MeetPeer),
+        removal_edit(),
     ]
 }
 
@@ -132,5 +191,8 @@ pub(super) fn some_chunk(counter: u64) -> Arc<ChunkMeta> {
             nulls: 1,
         }],
         intervals: BTreeMap::from([(Incarnation(7), IntervalSet::from_iter([(counter, counter)]))]),
+        settled: None,
+        applied: Arc::default(),
+        checksums: Arc::default(),
     })
 }

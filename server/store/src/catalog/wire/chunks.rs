@@ -19,9 +19,31 @@ pub(super) fn write<'a>(chunks: impl Iterator<Item = &'a Arc<ChunkMeta>>) -> pb:
         write_properties(&mut out, &mut names, chunk);
         write_sort_and_stats(&mut out, &mut names, chunk);
         write_intervals(&mut out, &chunk.intervals);
+        write_state(&mut out, chunk);
     }
+    // What earlier releases did not know is left out where it says nothing.
+    drop_zeros(&mut out.settled_hlc);
+    drop_zeros(&mut out.applied);
+    drop_zeros(&mut out.checksums);
     out.names = names.list;
     out
+}
+
+fn drop_zeros<T: Default + PartialEq>(list: &mut Vec<T>) {
+    if list.iter().all(|value| *value == T::default()) {
+        list.clear();
+    }
+}
+
+fn write_state(out: &mut pb::Chunks, chunk: &ChunkMeta) {
+    out.settled_hlc.push(chunk.settled.map_or(0, |boundary| boundary.0));
+    out.applied.push(count(chunk.applied.len()));
+    for stamp in chunk.applied.iter() {
+        out.applied_hlc.push(stamp.hlc.0);
+        out.applied_incarnation.push(stamp.incarnation.0);
+    }
+    out.checksums.push(count(chunk.checksums.len()));
+    out.checksum.extend_from_slice(&chunk.checksums);
 }
 
 /// Names kept once.
@@ -96,8 +118,11 @@ fn write_intervals(out: &mut pb::Chunks, intervals: &BTreeMap<Incarnation, Inter
 }
 
 /// Reads chunks in the order in which they were written.
-pub(super) fn read(path: &str, chunks: pb::Chunks) -> Result<Vec<Arc<ChunkMeta>>, WireError> {
+pub(super) fn read(path: &str, mut chunks: pb::Chunks) -> Result<Vec<Arc<ChunkMeta>>, WireError> {
     let number = chunks.id_counter.len();
+    fill(&mut chunks.settled_hlc, number);
+    fill(&mut chunks.applied, number);
+    fill(&mut chunks.checksums, number);
     let mut reader = Reader::new(path, chunks);
     let mut read = Vec::with_capacity(number);
     for _ in 0..number {
@@ -105,6 +130,13 @@ pub(super) fn read(path: &str, chunks: pb::Chunks) -> Result<Vec<Arc<ChunkMeta>>
     }
     reader.end()?;
     Ok(read)
+}
+
+/// A list that may be left out has its default for every chunk then.
+fn fill<T: Default + Clone>(list: &mut Vec<T>, number: usize) {
+    if list.is_empty() {
+        list.resize(number, T::default());
+    }
 }
 
 struct StampLists {
@@ -124,6 +156,7 @@ macro_rules! reader {
             names: Vec<String>,
             stamp_min: StampLists,
             stamp_max: StampLists,
+            applied_stamp: StampLists,
             intervals: Intervals,
             $($field: Column<$type>,)*
         }
@@ -140,13 +173,17 @@ macro_rules! reader {
                         hlc: Column::new(path, "stamp_max_hlc", chunks.stamp_max_hlc),
                         incarnation: Column::new(path, "stamp_max_incarnation", chunks.stamp_max_incarnation),
                     },
+                    applied_stamp: StampLists {
+                        hlc: Column::new(path, "applied_hlc", chunks.applied_hlc),
+                        incarnation: Column::new(path, "applied_incarnation", chunks.applied_incarnation),
+                    },
                     intervals: Intervals::new(path, chunks.interval_first, chunks.interval_length),
                     $($field: Column::new(path, stringify!($field), chunks.$field),)*
                 }
             }
 
             fn end(self) -> Result<(), WireError> {
-                for stamps in [self.stamp_min, self.stamp_max] {
+                for stamps in [self.stamp_min, self.stamp_max, self.applied_stamp] {
                     stamps.hlc.end()?;
                     stamps.incarnation.end()?;
                 }
@@ -163,7 +200,7 @@ reader! {
     size_bytes: u64, rows: u64, time_min: i64, time_max: i64, unique_keys: bool, level: u32,
     sort_order_version: u32, sort_columns: u32, sort_column: u32, log_id: u64, log_first: u64, log_last: u64,
     stats: u32, stat_column: u32, stat_nulls: u64, stat_present: bool, stat_min: String, stat_max: String,
-    origins: u32, origin: u64, origin_intervals: u32,
+    origins: u32, origin: u64, origin_intervals: u32, settled_hlc: u64, applied: u32, checksums: u32, checksum: u32,
 }
 
 /// The name at the next position of `column`, as a `T`.
@@ -202,6 +239,9 @@ impl Reader {
             },
             stats: self.stats()?,
             intervals: self.intervals()?,
+            settled: Some(Hlc(self.settled_hlc.next()?)).filter(|boundary| boundary.0 > 0),
+            applied: (0..self.applied.next()?).map(|_| self.applied_stamp.next()).collect::<Result<_, _>>()?,
+            checksums: (0..self.checksums.next()?).map(|_| self.checksum.next()).collect::<Result<_, _>>()?,
         })
     }
 

@@ -8,7 +8,7 @@ use ochre_types::{
 };
 
 use super::columns::{Column, Intervals, count};
-use super::{Content, WireError, chunks, pb, read_stamp, rules, unexpected, write_stamp};
+use super::{Content, WireError, chunks, pb, read_stamp, removal, rules, unexpected, write_stamp};
 use crate::catalog::CatalogId;
 use crate::catalog::chunk::ChunkMeta;
 use crate::catalog::database::{CatalogState, Edit, LowWater, Predecessor, SliceId, TableState, TemplateId};
@@ -50,6 +50,9 @@ impl State for CatalogState {
             }),
             met_peer: self.met_peer,
             earlier_rules: rules::write_earlier(&self.rules_history),
+            removed: Some(removal::write_removed(&self.removed)),
+            tombstones: Some(removal::write_tombstones(self.tombstones.values())),
+            partitions: Some(removal::write_partitions(self.read_only.iter(), true)),
         })
     }
 
@@ -93,6 +96,13 @@ fn write_edit(edit: &Edit) -> PbEdit {
             last_sequence: predecessors.iter().map(|predecessor| predecessor.last_sequence).collect(),
         }),
         Edit::MeetPeer => PbEdit::MetPeer(true),
+        Edit::RemoveChunks { chunks, at, reason } => PbEdit::RemoveChunks(removal::write_removal(chunks, *at, *reason)),
+        Edit::ForgetRemoved { chunks } => PbEdit::ForgetRemoved(removal::write_ids(chunks)),
+        Edit::AddTombstones { tombstones } => PbEdit::AddTombstones(removal::write_tombstones(tombstones.iter())),
+        Edit::ForgetTombstones { stamps } => PbEdit::ForgetTombstones(removal::write_stamps(stamps)),
+        Edit::SetReadOnly { partitions, read_only } => {
+            PbEdit::SetPartitions(removal::write_partitions(partitions.iter(), *read_only))
+        }
     }
 }
 
@@ -121,7 +131,26 @@ fn read_edit(path: &str, edit: PbEdit) -> Result<Edit, WireError> {
         PbEdit::AddPredecessors(list) => Edit::AddPredecessors(read_predecessors(&at("add_predecessors"), list)?),
         PbEdit::MetPeer(true) => Edit::MeetPeer,
         PbEdit::MetPeer(false) => return Err(WireError::value(at("met_peer"), "it can only be true")),
+        PbEdit::RemoveChunks(removed) => removal::read_removal(&at("remove_chunks"), removed)?,
+        PbEdit::ForgetRemoved(ids) => Edit::ForgetRemoved { chunks: removal::read_ids(&at("forget_removed"), ids)? },
+        PbEdit::AddTombstones(list) => {
+            Edit::AddTombstones { tombstones: removal::read_tombstones(&at("add_tombstones"), list)? }
+        }
+        PbEdit::ForgetTombstones(list) => {
+            Edit::ForgetTombstones { stamps: removal::read_stamps(&at("forget_tombstones"), list)? }
+        }
+        PbEdit::SetPartitions(list) => read_set_partitions(&at("set_partitions"), list)?,
     })
+}
+
+fn read_set_partitions(path: &str, list: pb::Partitions) -> Result<Edit, WireError> {
+    let (closed, opened) = removal::read_partitions(path, list)?;
+    if !closed.is_empty() && !opened.is_empty() {
+        return Err(WireError::value(path, "one edit either closes partitions or opens them"));
+    }
+    let read_only = opened.is_empty();
+    let partitions = if read_only { closed } else { opened };
+    Ok(Edit::SetReadOnly { partitions: partitions.into_iter().collect(), read_only })
 }
 
 fn read_checkpoint(catalog_id: CatalogId, checkpoint: pb::DatabaseCheckpoint) -> Result<CatalogState, WireError> {
@@ -152,6 +181,10 @@ fn read_checkpoint(catalog_id: CatalogId, checkpoint: pb::DatabaseCheckpoint) ->
         .map(|predecessor| (predecessor.incarnation, predecessor.last_sequence))
         .collect();
     state.met_peer = checkpoint.met_peer;
+    state.removed = removal::read_removed(&at("removed"), checkpoint.removed.unwrap_or_default())?;
+    let tombstones = removal::read_tombstones(&at("tombstones"), checkpoint.tombstones.unwrap_or_default())?;
+    state.tombstones = tombstones.into_iter().map(|tombstone| (tombstone.stamp, tombstone)).collect();
+    (state.read_only, _) = removal::read_partitions(&at("partitions"), checkpoint.partitions.unwrap_or_default())?;
     Ok(state)
 }
 

@@ -92,7 +92,7 @@ fn numbers() -> impl Strategy<Value = (BufferRules, Limits)> {
         let (columns, tables, partitions_per_write, line, body, query_memory, query_time, concurrent_queries) = limits;
         let buffer = BufferRules { freeze_rows, freeze_size, freeze_after, persist_after };
         let limits =
-            Limits { columns, tables, partitions_per_write, line, body, query_memory, query_time, concurrent_queries };
+            Limits { columns, tables, partitions_per_write, line, body, query_memory, query_time, concurrent_queries, ..Limits::default() };
         (buffer, limits)
     })
 }
@@ -119,7 +119,7 @@ fn rules() -> impl Strategy<Value = Rules> {
                 .chain(if let SortRule::Tags(tags) = &sort { tags.clone() } else { Vec::new() })
                 .collect();
             columns.retain(|name, _| !tags.contains(name) && !["a", "region", "B c"].contains(&name.as_str()));
-            let lifecycle = LifecycleRules { sort, mutable };
+            let lifecycle = LifecycleRules { sort, mutable, ..LifecycleRules::default() };
             Rules { partition, columns, log: LogRules { ack }, buffer, lifecycle, store, limits }
         },
     )
