@@ -1,4 +1,5 @@
-//! A server that is stopped by SIGSTOP, replaced on its prefix, and let go on.
+//! A server that is stopped by SIGSTOP, replaced on its prefix, and let go on; with the log at home on disk, and in the
+//! object store.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::e2e::server::{Server, Start, dir, now, ochre};
+use super::by_tier;
+use crate::e2e::server::{Server, Start, client, dir, now, ochre};
+use crate::fuzz::random::Random;
 
 /// Rows that are persisted before the stop.
 const PERSISTED: usize = 300;
@@ -175,4 +178,98 @@ async fn a_replaced_server_stops_within_seconds_after_a_short_pause() {
         "{rows} rows are only in the log, and {exactly} were acknowledged"
     );
     second_has_the_prefix_alone(&pair, second, &before).await;
+}
+
+/// Rounds that go on at a time: most of each is waiting.
+const AT_ONCE: usize = 5;
+
+/// What one writer was told of its rows.
+#[derive(Default)]
+struct Told {
+    acknowledged: BTreeSet<u64>,
+    /// Rows after the last one were never sent.
+    sent: u64,
+}
+
+/// Writes to `server` until it is gone.
+async fn write_until_gone(url: String) -> Told {
+    let (client, mut told) = (client(), Told::default());
+    loop {
+        let row = told.sent;
+        told.sent += 1;
+        let request = client.post(&url).timeout(Duration::from_secs(30)).body(lines("new", row as usize, 1));
+        match request.send().await.map(|answer| answer.status().as_u16()) {
+            Ok(204) => drop(told.acknowledged.insert(row)),
+            Ok(503) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Ok(status) => panic!("a write was answered with {status}"),
+            Err(_) => return told,
+        }
+    }
+}
+
+/// One server that is stopped, replaced and let go on, at times of chance.
+async fn replaced_at_random(home: &str, mut random: Random) {
+    let (first_dir, second_dir, objects) = (dir(), dir(), dir());
+    let url = format!("file://{}", objects.path().display());
+    let start = |data_dir: &Path| {
+        // Chunks of a few rows, so that the first is often stopped while it persists.
+        Start::in_dir(data_dir).args(&["--freeze-rows", "7", "--log", home, "--object-store", &url]).start()
+    };
+    let first = start(first_dir.path());
+    assert_eq!(first.post("/write?db=d", lines("new", 1_000_000, 1)).await.status, 204);
+    let writer = tokio::spawn(write_until_gone(first.url("/write?db=d")));
+    tokio::time::sleep(Duration::from_millis(random.below(900))).await;
+    first.signal(Signal::STOP);
+    let second = start(second_dir.path());
+    let rows = async || {
+        let rows = second.sql("d", "SELECT v FROM new ORDER BY v").await;
+        rows.as_array().unwrap().iter().map(|row| row["v"].as_u64().unwrap()).collect::<BTreeSet<u64>>()
+    };
+    let has = rows().await;
+    tokio::time::sleep(Duration::from_millis(random.below(3_000))).await;
+    let mut pair = Pair { first, first_dir, second_dir, objects };
+    let let_go = now();
+    pair.first.signal(Signal::CONT);
+    let mut pair = tokio::task::spawn_blocking(move || {
+        let status = pair.first.wait();
+        assert_eq!(status.code(), Some(1), "{}", pair.first.logs());
+        assert!(let_go.elapsed() < ENDS_WITHIN, "{}", pair.first.logs());
+        pair
+    })
+    .await
+    .unwrap();
+    let told = writer.await.unwrap();
+    assert_eq!(rows().await, has, "{home}: rows came to the second server after it had taken over");
+    assert!(has.iter().all(|row| *row < told.sent || *row == 1_000_000), "{home}: a row was never sent");
+    if home == "object-store" {
+        let lost: Vec<&u64> = told.acknowledged.difference(&has).collect();
+        assert!(lost.is_empty(), "{lost:?} were acknowledged by the first server, and the second does not have them");
+    } else {
+        // What the first has acknowledged and no catalog has is in its log, and counted.
+        let only = pair.in_log_only()["rows"].as_u64().unwrap() as usize;
+        let missing = told.acknowledged.difference(&has).count();
+        assert!(only >= missing, "{missing} acknowledged rows are not in the catalog, and {only} only in the log");
+    }
+    let again = second.again();
+    drop(second);
+    let second = again.start();
+    let after = second.sql("d", "SELECT count(*) AS n FROM new").await;
+    assert_eq!(after[0]["n"], has.len(), "{home}: after a restart");
+    pair.first.kill();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_replaced_at_any_moment_brings_nothing_in() {
+    let rounds = by_tier(2, 10, 100);
+    let seed = std::env::var("OCHRE_CRASH_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("OCHRE_CRASH_SEED={seed}, {rounds} rounds");
+    let all: Vec<u64> = (0..rounds).collect();
+    for some in all.chunks(AT_ONCE) {
+        let round = |round: &u64| {
+            let home = if round.is_multiple_of(2) { "object-store" } else { "disk" };
+            replaced_at_random(home, Random::new(seed.wrapping_add(*round)))
+        };
+        futures::future::join_all(some.iter().map(round)).await;
+    }
 }

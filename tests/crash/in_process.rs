@@ -82,6 +82,7 @@ impl Home {
             prefix: object_store::path::Path::default(),
             log: LogHome::Disk(self.log_dir()),
             memory: ByteSize::mib(128),
+            resources: Default::default(),
             rules: Rules::default(),
             auto_create: true,
             spill_dir: None,
@@ -109,7 +110,11 @@ impl Running {
 
     /// The rows of table `t` as pairs of `batch` and `value`, in order.
     pub async fn pairs(&self) -> Result<Vec<(i64, i64)>, QueryError> {
-        let sql = "SELECT batch, value FROM t ORDER BY batch, value";
+        self.pairs_by("SELECT batch, value FROM t ORDER BY batch, value").await
+    }
+
+    /// The pairs that another query asks for.
+    pub async fn pairs_by(&self, sql: &str) -> Result<Vec<(i64, i64)>, QueryError> {
         let answer = match self.node.query(&database(), sql, &Params::default()).await {
             // Nothing was left of the table, or of the database.
             Err(QueryError::UnknownTable(_) | QueryError::UnknownDatabase(_)) => return Ok(Vec::new()),

@@ -1,7 +1,8 @@
 //! Real processes that are killed, stopped, replaced, and run out of disk, and files whose bytes change.
 //!
 //! ```text
-//!   kills.rs      writers -> server -> kill -9 -> server ...  against journal.rs: what was acknowledged, kept outside
+//!   kills.rs      writers -> server -> kill -9 -> server ...  against journal.rs: what was acknowledged, kept outside,
+//!                 and deleter.rs: what was deleted; the log on disk and in the object store
 //!   full_disk.rs  the same with a disk that fills up
 //!   fencing.rs    SIGSTOP, a successor on the same prefix, SIGCONT
 //!   torn_tail.rs  a log cut off at every byte of its last frame
@@ -14,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test, in the real world")]
 
 mod damage;
+mod deleter;
 mod fencing;
 mod full_disk;
 pub mod in_process;

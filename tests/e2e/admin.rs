@@ -21,7 +21,9 @@ async fn databases_are_made_and_listed() {
         "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"databases\",\"columns\":[\"name\"],\"values\":[[\"a\"],[\"b\"]]}]}]}\n"
     );
     let deleted = server.send(client().delete(server.url(path))).await;
-    assert_eq!((deleted.status, deleted.header("allow")), (405, "GET,HEAD,POST"));
+    assert_eq!(deleted.status, 400, "which one is not said: {}", deleted.text());
+    let put = server.send(client().put(server.url(path))).await;
+    assert_eq!((put.status, put.header("allow")), (405, "GET,HEAD,POST,DELETE"));
 }
 
 #[tokio::test]

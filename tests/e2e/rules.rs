@@ -3,6 +3,7 @@
 mod command_line;
 mod effects;
 mod fields;
+mod lifetimes;
 
 use futures::future::LocalBoxFuture;
 use ochre_client::{Apply, Connection, Options, RulesSource};

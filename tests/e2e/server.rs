@@ -25,12 +25,33 @@ pub struct Start {
     args: Vec<String>,
     env: Vec<(String, String)>,
     with_tokens: bool,
+    memory: String,
+    subcommand: &'static str,
 }
 
 impl Start {
     /// A server whose log and objects are in `data_dir`, and which serves everybody.
     pub fn in_dir(data_dir: &Path) -> Self {
-        Self { data_dir: data_dir.to_owned(), args: Vec::new(), env: Vec::new(), with_tokens: false }
+        let memory = "512MiB".to_owned();
+        Self {
+            data_dir: data_dir.to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            with_tokens: false,
+            memory,
+            subcommand: "serve",
+        }
+    }
+
+    /// Starts it by another command than `serve`.
+    pub fn subcommand(self, subcommand: &'static str) -> Self {
+        Self { subcommand, ..self }
+    }
+
+    /// Gives it another memory budget than 512 MiB.
+    pub fn memory(mut self, limit: &str) -> Self {
+        self.memory = limit.to_owned();
+        self
     }
 
     /// Lets it ask for tokens, as it does unless told otherwise.
@@ -54,7 +75,16 @@ impl Start {
     fn command(&self) -> Command {
         let mut command = Command::new(OCHRE);
         clean(&mut command);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--node-id", "a", "--memory", "512MiB", "--data-dir"]);
+        command.args([
+            self.subcommand,
+            "--listen",
+            "127.0.0.1:0",
+            "--node-id",
+            "a",
+            "--memory",
+            &self.memory,
+            "--data-dir",
+        ]);
         command.arg(&self.data_dir).args((!self.with_tokens).then_some("--without-auth"));
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         command
@@ -201,6 +231,11 @@ impl Server {
     pub fn operator_token(&self) -> String {
         let path = self.start.data_dir.join("admin.token");
         std::fs::read_to_string(path).expect("the token file is there").trim_end().to_owned()
+    }
+
+    /// Whether its object store has the object.
+    pub fn has_object(&self, object: &str) -> bool {
+        self.start.data_dir.join("objects").join(object).is_file()
     }
 
     /// Its process.

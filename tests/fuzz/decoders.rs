@@ -49,6 +49,13 @@ fn batch_payload() {
     campaign.run(ochre_batch::codec::fuzz_decode);
 }
 
+#[test]
+fn tombstone_payload() {
+    let seeds = ["OCHT", ""].map(|text| text.as_bytes().to_vec()).to_vec();
+    let campaign = Campaign { target: "tombstone", millis: 1_000, seeds, words: &["OCHT", "host = 'a'", "*"] };
+    campaign.run(ochre_batch::tombstone::fuzz_decode);
+}
+
 /// A real segment, and the file of cursors.
 #[tokio::test]
 async fn log_files() {

@@ -25,6 +25,8 @@ pub struct Table {
 #[derive(Debug, Default)]
 pub struct Map {
     pub tables: BTreeMap<String, Table>,
+    /// What was dropped and can be brought back, the last drop last.
+    pub dropped: BTreeMap<String, Vec<Table>>,
 }
 
 impl Map {
@@ -55,6 +57,37 @@ impl Map {
         table.tags.extend(tags.keys().cloned());
         table.fields.insert(field.clone());
         table.rows.entry((time, tags)).or_default().insert(field, value);
+    }
+}
+
+impl Map {
+    /// Deletes the rows of a table that pass, by time and tags. What was dropped is not spared: brought back, it would
+    /// show them again.
+    pub fn delete(&mut self, table: &str, passes: impl Fn(i64, &BTreeMap<String, String>) -> bool) {
+        let dropped = self.dropped.get_mut(table).into_iter().flatten();
+        for table in self.tables.get_mut(table).into_iter().chain(dropped) {
+            table.rows.retain(|(time, tags), _| !passes(*time, tags));
+        }
+    }
+
+    /// Drops a table that is there.
+    pub fn drop_table(&mut self, table: &str) {
+        if let Some(held) = self.tables.remove(table) {
+            self.dropped.entry(table.to_owned()).or_default().push(held);
+        }
+    }
+
+    /// Takes the last drop of a table back. False if there is none.
+    pub fn undrop_table(&mut self, table: &str) -> bool {
+        let Some(mut back) = self.dropped.get_mut(table).and_then(Vec::pop) else { return false };
+        let since = self.tables.remove(table).unwrap_or_default();
+        back.tags.extend(since.tags);
+        back.fields.extend(since.fields);
+        for (key, fields) in since.rows {
+            back.rows.entry(key).or_default().extend(fields);
+        }
+        self.tables.insert(table.to_owned(), back);
+        true
     }
 }
 

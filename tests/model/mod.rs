@@ -1,4 +1,4 @@
-//! Any sequence of writes, changes of rules, freezes, persists, evictions and restarts answers like a plain ordered map.
+//! Any sequence of writes, deletes, drops, undrops, changes of rules, freezes, persists, evictions and restarts answers like a plain ordered map.
 //!
 //! The batches are those of `ochre_batch::testing`: duplicate keys, partial rows, times out of order and extreme, every
 //! type with its odd values. Of each batch only the columns of one type a name are taken. Lines beside them show which
@@ -7,11 +7,13 @@
 //! Environment: `OCHRE_TEST_TIER` decides over the number of cases: `quick` 16, `ci` 64, `full` 2,000; and of changes of
 //! templates between writes: `quick` 25, `ci` 100, `full` 1,000.
 
+mod deletes;
 mod map;
 mod node;
 mod questions;
 mod rules;
 
+use deletes::Delete;
 use map::Map;
 use node::Machine;
 use ochre_batch::testing::{batches, column, plain_rows, rows_of};
@@ -34,6 +36,7 @@ enum Step {
     Write(Batch),
     Lines(Vec<Line>),
     Rule(Box<Ruled>),
+    Delete(Delete),
     Freeze,
     Persist,
     Evict,
@@ -62,7 +65,8 @@ fn move_on() -> impl Strategy<Value = Step> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let change = rules().prop_map(|ruled| Step::Rule(Box::new(ruled)));
-    vec(prop_oneof![9 => write(), 3 => change, 7 => move_on()], 1..16)
+    let delete = deletes::deletes().prop_map(Step::Delete);
+    vec(prop_oneof![9 => write(), 3 => change, 4 => delete, 7 => move_on()], 1..16)
 }
 
 /// Each time other rules, a write or two, and often something that moves chunks on.
@@ -161,6 +165,7 @@ impl Story {
             }
             Step::Lines(lines) => self.write_lines(&lines).await?,
             Step::Rule(ruled) => self.rule(*ruled).await?,
+            Step::Delete(delete) => self.delete(&delete).await?,
             Step::Freeze => database.freeze_all().await.expect("nothing is in the way"),
             Step::Persist => database.persist_all().await.expect("nothing is in the way"),
             Step::Evict => database.evict(),
@@ -213,6 +218,6 @@ impl Story {
         for (name, table) in &self.map.tables {
             check_table(&self.machine, name, table).await?;
         }
-        Ok(())
+        self.check_dropped().await
     }
 }

@@ -49,6 +49,7 @@ impl Machine {
             prefix: Path::default(),
             log: LogHome::Disk(PathBuf::from("/log")),
             memory: ByteSize::mib(64),
+            resources: Default::default(),
             rules: Rules::default(),
             auto_create: false,
             spill_dir: None,

@@ -113,7 +113,7 @@ pub fn rules() -> impl Strategy<Value = Ruled> {
     use Keep::{All, Later, NoRegion, NotOnA, OnA, Tables};
     let keep = prop_oneof![6 => Just(All), 4 => select(vec![Tables, OnA, NotOnA, NoRegion, Later, Keep::None])];
     (partition(), sort(), keep, proptest::bool::weighted(0.95)).prop_map(|(partition, sort, keep, mutable)| {
-        let lifecycle = LifecycleRules { sort, mutable };
+        let lifecycle = LifecycleRules { sort, mutable, ..LifecycleRules::default() };
         Ruled { rules: Rules { partition, lifecycle, store: keep.rule(), ..Rules::default() }, keep }
     })
 }

@@ -241,7 +241,7 @@ fn line(key: &Key, fields: &BTreeSet<usize>, row: u64) -> String {
 }
 
 /// What is known after an error: nothing, unless it says that nothing of the batch is kept.
-fn refused_or_unknown(error: &WriteError) -> Outcome {
+pub fn refused_or_unknown(error: &WriteError) -> Outcome {
     match error {
         WriteError::MemoryFull { .. }
         | WriteError::NoStamps

@@ -11,6 +11,9 @@
 //! took, only what reached the catalog is there, by parts), what was once seen stays, and of two values of one cell the
 //! older one never wins (stale). A part is never in two partitions, whatever template is in force.
 //!
+//! Nothing that was deleted comes back (undead); what may have been deleted may be there or not: see
+//! [`super::deletions`].
+//!
 //! What was, or may have been, acknowledged before it was durable is required of the process that took it and of no
 //! later one: after a crash any of its parts may be there. Rows that the rules may refuse are parts by themselves, which
 //! are optional until the answer tells.
@@ -19,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::answers::{Cell, Row};
+use super::deletions::{Deletions, Scope, When};
 use super::rules::{RulesJournal, UNKEPT_HOST};
 use ochre_types::rules::Rules;
 
@@ -115,6 +119,15 @@ pub struct Read {
     pub database: usize,
     pub table: usize,
     required: BTreeSet<Part>,
+    /// The deletions that the server certainly has.
+    deletions: Vec<usize>,
+}
+
+/// What a home's server certainly has at a moment.
+#[derive(Debug, Clone)]
+pub struct Known {
+    parts: BTreeSet<Part>,
+    deletions: BTreeSet<usize>,
 }
 
 /// See the module's doc.
@@ -131,10 +144,14 @@ pub struct Journal {
     volatile: Vec<BTreeSet<Part>>,
     /// The values of a cell that may be seen: of each batch the last.
     cells: BTreeMap<Part, BTreeMap<CellKey, RowId>>,
+    deletions: Deletions,
+    /// Whether what is durable is durable for every home.
+    is_shared: bool,
 }
 
 impl Journal {
-    pub fn new(homes: usize, databases: usize, defaults: Rules) -> Self {
+    /// A journal; `is_shared` if the homes share what is durable.
+    pub fn new(homes: usize, databases: usize, defaults: Rules, is_shared: bool) -> Self {
         Self {
             rules: RulesJournal::new(homes, databases, defaults),
             now: 0,
@@ -143,6 +160,8 @@ impl Journal {
             required: vec![BTreeSet::new(); homes],
             volatile: vec![BTreeSet::new(); homes],
             cells: BTreeMap::new(),
+            deletions: Deletions::default(),
+            is_shared,
         }
     }
 
@@ -227,7 +246,12 @@ impl Journal {
             return batch.is_loose;
         }
         let Some(database) = self.database_of_batch(id) else { return false };
-        let possible = self.rules.between(batch.home, database, batch.begun, self.now);
+        self.may_accept_early(batch.home, database, batch.begun)
+    }
+
+    /// Whether something that was sent then may be acknowledged before it is durable.
+    fn may_accept_early(&self, home: usize, database: usize, begun: u64) -> bool {
+        let possible = self.rules.between(home, database, begun, self.now);
         possible.into_iter().flatten().any(|ruled| ruled.accepted)
     }
 
@@ -238,23 +262,79 @@ impl Journal {
             .collect();
         open.into_iter().for_each(|id| self.end(id, Outcome::Unknown));
         self.volatile[home].clear();
+        let now = self.tick();
+        self.deletions.lose_in_flight(home, now);
     }
 
-    /// What is required of a home now: to be handed to [`Journal::make_global`] once it is known to be persisted.
-    pub fn required_of(&self, home: usize) -> BTreeSet<Part> {
+    /// A server has opened: if the homes share what is durable, it has all of it.
+    pub fn opened(&mut self) {
+        if !self.is_shared {
+            return;
+        }
+        let all: BTreeSet<Part> = self.required.iter().flatten().copied().collect();
+        self.spread(&all);
+        for home in 0..self.required.len() {
+            let known = self.deletions.known_to(home);
+            self.deletions.make_global(&known, None);
+        }
+    }
+
+    /// Notes a deletion that is about to be sent.
+    pub fn begin_deletion(&mut self, home: usize, claim: u64, scope: Scope) -> usize {
+        let now = self.tick();
+        self.deletions.begin(home, claim, scope, now)
+    }
+
+    /// Notes what became of a deletion.
+    pub fn end_deletion(&mut self, id: usize, outcome: Outcome) {
+        let now = self.tick();
+        let (database, home, begun) = self.deletions.facts(id);
+        let is_loose = self.may_accept_early(home, database, begun);
+        self.deletions.end(id, outcome, is_loose, now);
+    }
+
+    /// Notes a request to take a drop back; which drops it may mean, and when it was sent.
+    pub fn begin_undrop(&mut self, database: usize, table: usize) -> (Vec<usize>, u64) {
+        (self.deletions.begin_undrop(database, table), self.tick())
+    }
+
+    /// Notes that it was acknowledged.
+    pub fn end_undrop(&mut self, ids: &[usize], home: usize, database: usize, begun: u64) {
+        self.tick();
+        let is_loose = self.may_accept_early(home, database, begun);
+        self.deletions.undropped(ids, home, is_loose);
+    }
+
+    /// A number that changes whenever a deletion begins or ends, and whether one is under way.
+    pub fn deleting(&self) -> (u64, bool) {
+        self.deletions.moment()
+    }
+
+    /// What a home certainly has now: to be handed to [`Journal::make_global`] once it is known to be persisted.
+    pub fn known_to(&self, home: usize) -> Known {
+        Known { parts: self.required_of(home), deletions: self.deletions.known_to(home) }
+    }
+
+    fn required_of(&self, home: usize) -> BTreeSet<Part> {
         self.required[home].union(&self.volatile[home]).copied().collect()
     }
 
-    /// These parts are in the catalog: whoever opens it has them.
-    pub fn make_global(&mut self, parts: &BTreeSet<Part>) {
-        self.required.iter_mut().for_each(|required| required.extend(parts));
+    /// All of this is in the catalog: whoever opens it has it.
+    pub fn make_global(&mut self, known: &Known) {
+        self.spread(&known.parts);
+        self.deletions.make_global(&known.deletions, None);
     }
 
-    /// Of these parts, those of one database are in the catalog.
-    pub fn make_global_of(&mut self, parts: &BTreeSet<Part>, database: usize) {
+    /// What of this is of one database is in the catalog.
+    pub fn make_global_of(&mut self, known: &Known, database: usize) {
         let here: BTreeSet<Part> =
-            parts.iter().filter(|part| self.database_of(part) == Some(database)).copied().collect();
-        self.make_global(&here);
+            known.parts.iter().filter(|part| self.database_of(part) == Some(database)).copied().collect();
+        self.spread(&here);
+        self.deletions.make_global(&known.deletions, Some(database));
+    }
+
+    fn spread(&mut self, parts: &BTreeSet<Part>) {
+        self.required.iter_mut().for_each(|required| required.extend(parts));
     }
 
     /// How many rows were acknowledged.
@@ -271,7 +351,8 @@ impl Journal {
     pub fn begin_read(&self, home: usize, claim: u64, database: usize, table: usize) -> Read {
         let here = |part: &Part| part.1 == table && self.database_of(part) == Some(database);
         let required = self.required_of(home).into_iter().filter(here).collect();
-        Read { home, claim, database, table, required }
+        let deletions = self.deletions.certain(home, claim, database, table);
+        Read { home, claim, database, table, required, deletions }
     }
 
     fn database_of(&self, part: &Part) -> Option<usize> {
@@ -303,7 +384,7 @@ impl Journal {
         self.volatile[read.home].extend(volatile);
         let foreign: BTreeSet<Part> =
             present.into_iter().filter(|part| self.batches[part.0].home != read.home).collect();
-        self.make_global(&foreign);
+        self.spread(&foreign);
         Ok(())
     }
 
@@ -322,6 +403,12 @@ impl Journal {
                 let Some(found) = found else {
                     return Err(Violation::new("phantom", format!("{key:?} has {name}={cell:?}, {}", self.tell(cell))));
                 };
+                let part = self.part_of_row(found);
+                let of = self.when(part.0);
+                if let Some(deletion) = self.deletions.hiding(&read.deletions, read.database, &part, of) {
+                    let what = format!("{key:?} has {name}={cell:?} again, {}, after {deletion}", self.tell(cell));
+                    return Err(Violation::new("undead", what));
+                }
                 seen.insert((key.clone(), field), found);
             }
         }
@@ -356,6 +443,9 @@ impl Journal {
         present: &BTreeSet<Part>,
     ) -> Result<(), Violation> {
         for part in present {
+            if self.deletions.may_hide(read.database, part, self.when(part.0), read.home) {
+                continue;
+            }
             let Some(cells) = self.cells.get(part) else { continue };
             for (cell, row) in cells {
                 let checker = match (seen.get(cell), read.required.contains(part)) {
@@ -372,11 +462,14 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether every stamp of batch `a` is below that of batch `b`: it was sent to an earlier owner of the prefix, or
-    /// had ended before the other began.
+    /// Whether every stamp of batch `a` is below that of batch `b`.
     fn is_older(&self, a: BatchId, b: BatchId) -> bool {
-        let (a, b) = (&self.batches[a], &self.batches[b]);
-        a.claim < b.claim || (a.claim == b.claim && a.ended.is_some_and(|ended| ended < b.begun))
+        self.when(a).is_before(self.when(b))
+    }
+
+    fn when(&self, id: BatchId) -> When {
+        let Batch { claim, begun, ended, .. } = self.batches[id];
+        When { claim, begun, ended }
     }
 }
 

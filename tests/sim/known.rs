@@ -51,7 +51,7 @@ fn a_log_is_released_after_another_servers_time() {
             assert!(client.write_to(0).await?);
             let database = server.node.database(&World::database(0)).expect("it was written to");
             database.persist_all().await.expect("nothing is in the way");
-            let parts = world.journal.lock().required_of(home);
+            let parts = world.journal.lock().known_to(home);
             world.journal.lock().make_global(&parts);
             world.kill(server, false).await;
         }

@@ -3,8 +3,9 @@
 //!
 //! ```text
 //!   seed -> plan -> run: server.rs (machines, processes)  client.rs (writes, reads)
-//!                     |                                             ruler.rs (changes of rules)
+//!                     |                                             ruler.rs (changes of rules)  deleter.rs (deletes, drops)
 //!                     |-> journal.rs, read.rs: what was acknowledged, and whether answers agree with it
+//!                     |-> deletions.rs: what was deleted
 //!                     |-> rules.rs: what rules were applied, and what may be in force
 //!                     '-> trace.rs: a hash of what passed the seams
 //! ```
@@ -16,6 +17,8 @@
 
 pub mod answers;
 mod client;
+mod deleter;
+mod deletions;
 mod journal;
 mod known;
 mod plan;

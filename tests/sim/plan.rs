@@ -59,6 +59,14 @@ pub struct Plan {
     pub read_only: bool,
     /// ... or refuse some rows.
     pub filters: bool,
+    /// Whether somebody deletes rows, ...
+    pub deletes: bool,
+    /// ... and drops tables and brings them back.
+    pub drops: bool,
+    /// Whether chunks are joined, often.
+    pub compacts: bool,
+    /// Whether the log is in the object store, so that every home has what is durable.
+    pub object_log: bool,
 }
 
 impl Plan {
@@ -109,7 +117,24 @@ impl Plan {
             accepted: rng.random_bool(0.3),
             read_only: rng.random_bool(0.2),
             filters: rng.random_bool(0.3),
+            deletes: rng.random_bool(0.5),
+            drops: rng.random_bool(0.4),
+            compacts: rng.random_bool(0.6),
+            object_log: rng.random_bool(0.25),
         }
+        .with_lifecycle(rng)
+    }
+
+    /// What becomes of chunks, soon enough to be seen.
+    fn with_lifecycle(mut self, rng: &mut SmallRng) -> Self {
+        let seconds = |rng: &mut SmallRng, most: u64| Duration::from_millis(rng.random_range(0..=most * 1_000));
+        let lifecycle = &mut self.rules.lifecycle;
+        lifecycle.compact.enabled = self.compacts;
+        lifecycle.compact.max_files = rng.random_range(2..6);
+        lifecycle.compact.quiet_after = seconds(rng, 10);
+        self.rules.limits.query_time = Duration::from_secs(2);
+        lifecycle.grace = Duration::from_secs(3) + seconds(rng, 10);
+        self
     }
 
     /// Few, so that each comes again after another one.

@@ -129,6 +129,10 @@ impl Run {
             let client = self.client(&server);
             server.clients.spawn("ruler", client.rule_on());
         }
+        if self.world.plan.deletes {
+            let client = self.client(&server);
+            server.clients.spawn("deleter", client.delete_on());
+        }
         for _ in 0..readers {
             let client = self.client(&server);
             server.clients.spawn("reader", client.read_on());
@@ -194,13 +198,17 @@ impl Run {
         let number = self.rng.random_range(0..self.world.plan.databases);
         let what = self.rng.random_range(0..12);
         let Some(database) = server.node.database(&World::database(number)) else { return };
-        let required = self.world.journal.lock().required_of(server.home);
+        let known = self.world.journal.lock().known_to(server.home);
         match what {
             0 => drop(database.freeze_all().await),
+            2 if self.world.plan.compacts => {
+                self.count("joinings on demand");
+                drop(database.compact_all().await);
+            }
             // What was acknowledged before is in the catalog now.
             1 if database.persist_all().await.is_ok() => {
                 self.count("persists on demand");
-                self.world.journal.lock().make_global_of(&required, number);
+                self.world.journal.lock().make_global_of(&known, number);
             }
             _ => {}
         }
@@ -210,9 +218,9 @@ impl Run {
     async fn end(&mut self, server: Server) -> Result<(), Violation> {
         if self.rng.random_bool(0.2) {
             self.count("clean stops");
-            let required = self.world.journal.lock().required_of(server.home);
+            let known = self.world.journal.lock().known_to(server.home);
             if server.node.close().await.is_ok() && self.all_persisted(&server) {
-                self.world.journal.lock().make_global(&required);
+                self.world.journal.lock().make_global(&known);
             }
             self.world.kill(server, false).await;
             return Ok(());
@@ -282,13 +290,13 @@ impl Run {
             if self.rng.random_bool(0.7) {
                 self.write_once_healed(&server).await?;
             }
-            let required = self.world.journal.lock().required_of(home);
+            let known = self.world.journal.lock().known_to(home);
             for database in 0..self.world.plan.databases {
                 let Some(database) = server.node.database(&World::database(database)) else { continue };
                 let persisted = database.persist_all().await;
                 persisted.map_err(|error| Violation::new("persists", error.to_string()))?;
             }
-            self.world.journal.lock().make_global(&required);
+            self.world.journal.lock().make_global(&known);
             self.world.sleep(Duration::from_secs(5)).await;
             self.check_released(&server)?;
             let before = self.check(&server, true).await?;
@@ -335,7 +343,9 @@ impl Run {
         if !self.all_persisted(server) {
             return Err(Violation::new("persists", format!("chunks are left in memory: {:?}", status.databases)));
         }
-        if status.log.segments > 1 {
+        // In the object store, the segment after it says that one is no longer needed.
+        let kept = if self.world.plan.object_log { 2 } else { 1 };
+        if status.log.segments > kept {
             return Err(Violation::new("releases", format!("all is persisted, and the log keeps {:?}", status.log)));
         }
         Ok(())

@@ -68,7 +68,12 @@ impl World {
             trace: Trace::new(),
             objects,
             homes: (0..plan.homes as u64).map(home).collect(),
-            journal: Arc::new(Mutex::new(Journal::new(plan.homes, plan.databases, plan.rules.clone()))),
+            journal: Arc::new(Mutex::new(Journal::new(
+                plan.homes,
+                plan.databases,
+                plan.rules.clone(),
+                plan.object_log,
+            ))),
             violation: Arc::default(),
             entropy: SimEntropy::new(plan.seed ^ 99),
             plan,
@@ -89,8 +94,9 @@ impl World {
         NodeConfig {
             node_id: NodeId::new("a").expect("this name is legal"),
             prefix: Path::from("fleet"),
-            log: LogHome::Disk(PathBuf::from("/log")),
+            log: if self.plan.object_log { LogHome::ObjectStore } else { LogHome::Disk(PathBuf::from("/log")) },
             memory: ByteSize::mib(64),
+            resources: Default::default(),
             rules: self.plan.rules.clone(),
             auto_create: true,
             spill_dir: None,
@@ -114,6 +120,7 @@ impl World {
                     let mut journal = self.journal.lock();
                     let now = journal.tick();
                     journal.rules.opened(home, &node, now)?;
+                    journal.opened();
                     drop(journal);
                     return Ok(Server { home, node, env, clients: Tasks::new(), acked_at: Arc::default() });
                 }

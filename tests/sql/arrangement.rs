@@ -2,20 +2,25 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use ochre_database::attach::{AttachConfig, Attached};
+use ochre_database::backup::{self, Target as BackupTarget, Unwatched};
 use ochre_database::rules::{Source, Terms};
 use ochre_database::{Database, LogHome, Node, NodeConfig};
 use ochre_env::Env;
 use ochre_ingest::line_protocol::Options;
 use ochre_store::catalog::Checkpoints;
+use ochre_store::object::Layout;
+use ochre_types::matching::RowMatch;
 use ochre_types::rules::{Rules, Target};
 use ochre_types::{ByteSize, DatabaseName};
 use tempfile::TempDir;
 
-use super::session::Session;
-use super::{files, rewrite};
+use super::session::{Answerer, Session};
+use super::{files, rewrite, upkeep};
 
 /// How a table's rows are spread over chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,18 @@ pub enum Arrangement {
     Templates,
     /// As before, and read back after a crash: what was only in the log is partitioned by the template of the end.
     TemplatesRestarted,
+    /// As mixed, backed up as it was, and restored to another prefix.
+    Restored,
+    /// As overlapping Parquet, read by another process from the objects alone.
+    Attached,
+    /// As overlapping Parquet, joined and settled.
+    Compacted,
+    /// As overlapping: two of the chunks are joined and settled, the last versions are open.
+    SettledThenOpen,
+    /// Persisted together with older rows that are too old to be seen.
+    Expired,
+    /// As mixed, after all of it was there twice before, and was deleted.
+    Deleted,
 }
 
 /// The partition rules of the stages in arrangements with several templates: every kind of part, keys that tell much
@@ -60,6 +77,8 @@ pub struct Arranged {
     pub node: Arc<Node>,
     /// Its one database.
     pub database: DatabaseName,
+    /// A reader of its objects, if that is asked.
+    attached: Option<Arc<Attached>>,
     home: Home,
 }
 
@@ -77,6 +96,7 @@ impl Home {
             prefix: object_store::path::Path::default(),
             log: LogHome::Disk(self.log.path().join("log")),
             memory: ByteSize::mib(256),
+            resources: Default::default(),
             rules: Rules::default(),
             auto_create: true,
             spill_dir: None,
@@ -87,9 +107,53 @@ impl Home {
     }
 }
 
+impl Home {
+    /// A backup of the node, made while it runs and restored elsewhere. The node is stopped.
+    async fn restored(&self, node: &Arc<Node>) -> Self {
+        let target = BackupTarget { objects: Arc::new(InMemory::new()), env: Env::system() };
+        let source = backup::Source::Node(node.clone());
+        let manifest = backup::create(&source, &target, &[], &Unwatched).await.unwrap();
+        node.close().await.unwrap();
+        let home = Self { objects: Arc::new(InMemory::new()), log: tempfile::tempdir().unwrap() };
+        let layout = Layout::new(&object_store::path::Path::default(), &"golden".parse().unwrap());
+        backup::restore(&target, &manifest, &[], &home.objects, &layout, &Unwatched).await.unwrap();
+        home
+    }
+
+    /// A reader of the objects.
+    async fn attach(&self) -> Arc<Attached> {
+        let config = AttachConfig {
+            node_id: "golden".parse().unwrap(),
+            prefix: object_store::path::Path::default(),
+            memory: ByteSize::mib(256),
+            resources: Default::default(),
+            rules: Rules::default(),
+            spill_dir: None,
+            query_threads: 2,
+            refresh: Duration::from_secs(10),
+        };
+        Attached::open(Env::system(), self.objects.clone(), config).await.unwrap()
+    }
+}
+
 async fn write(database: &Database, lines: &str) {
     let written = database.write_lines(lines.to_owned().into(), &Options::default()).await.unwrap();
     assert_eq!((written.lines, written.rejected_total), (lines.lines().count(), 0), "{:?}", written.rejected);
+}
+
+/// Writes everything, so that some is in Parquet and some open, and deletes it: row by row as far as chunks know, since
+/// there is a predicate.
+async fn write_and_delete(database: &Database, pieces: &[[String; 3]]) {
+    for persist in [true, false] {
+        for piece in pieces.iter().flatten().filter(|piece| !piece.is_empty()) {
+            write(database, piece).await;
+        }
+        if persist {
+            database.persist_all().await.unwrap();
+        }
+    }
+    let rows = RowMatch { tables: Vec::new(), predicate: Some("TRUE".parse().unwrap()) };
+    database.delete_rows(rows, (i64::MIN, i64::MAX)).await.unwrap();
 }
 
 /// Puts the partition rules of a stage into force.
@@ -117,12 +181,27 @@ impl Arrangement {
         let sets: Vec<String> = files(data, "lp").iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
         assert!(sets.len() >= 6, "at least six data sets");
         let pieces: Vec<[String; 3]> = match self {
-            Self::Overlapping | Self::OverlappingParquet | Self::Templates | Self::TemplatesRestarted => {
-                sets.iter().map(|set| rewrite::overlapping(&rewrite::fold(set))).collect()
+            Self::Overlapping
+            | Self::OverlappingParquet
+            | Self::Templates
+            | Self::TemplatesRestarted
+            | Self::Compacted
+            | Self::SettledThenOpen
+            | Self::Attached => sets.iter().map(|set| rewrite::overlapping(&rewrite::fold(set))).collect(),
+            Self::Mixed | Self::Restarted | Self::Restored | Self::Deleted => {
+                sets.iter().map(|set| thirds(set)).collect()
             }
-            Self::Mixed | Self::Restarted => sets.iter().map(|set| thirds(set)).collect(),
             _ => sets.into_iter().map(|set| [set, String::new(), String::new()]).collect(),
         };
+        if self == Self::Expired {
+            upkeep::retain(&node, &name, false).await;
+            for set in pieces.iter().map(|set| upkeep::older(&set[0])).filter(|set| !set.is_empty()) {
+                write(&database, &set).await;
+            }
+        }
+        if self == Self::Deleted {
+            write_and_delete(&database, &pieces).await;
+        }
         for (stage, move_on) in [(0, self.after_first()), (1, self.after_second()), (2, self.after_third())] {
             if self.has_templates() {
                 partition_by(&node, &name, stage).await;
@@ -133,11 +212,21 @@ impl Arrangement {
             match move_on {
                 Some("persist") => database.persist_all().await.unwrap(),
                 Some("freeze") => database.freeze_all().await.unwrap(),
+                Some("compact") => upkeep::compact(&node, &database).await,
                 _ => {}
             }
         }
+        if self == Self::Expired {
+            upkeep::retain(&node, &name, true).await;
+        }
         drop(database);
+        let mut home = home;
         let node = match self {
+            Self::Restored => {
+                home = home.restored(&node).await;
+                drop((node, env));
+                home.open().await.0
+            }
             Self::Parquet | Self::OverlappingParquet => {
                 node.close().await.unwrap();
                 drop(node);
@@ -151,7 +240,11 @@ impl Arrangement {
             }
             _ => node,
         };
-        let arranged = Arranged { node, database: name, home };
+        let attached = match self {
+            Self::Attached => Some(home.attach().await),
+            _ => None,
+        };
+        let arranged = Arranged { node, database: name, attached, home };
         arranged.check(self).await;
         arranged
     }
@@ -171,15 +264,20 @@ impl Arrangement {
 
     fn after_second(self) -> Option<&'static str> {
         match self {
-            Self::Overlapping | Self::Mixed | Self::Restarted => Some("freeze"),
+            Self::Overlapping | Self::Mixed | Self::Restarted | Self::Restored | Self::Deleted => Some("freeze"),
             Self::Templates | Self::TemplatesRestarted => Some("freeze"),
-            Self::OverlappingParquet => Some("persist"),
+            Self::OverlappingParquet | Self::Attached | Self::Compacted => Some("persist"),
+            Self::SettledThenOpen => Some("compact"),
             _ => None,
         }
     }
 
     fn after_third(self) -> Option<&'static str> {
-        (self == Self::OverlappingParquet).then_some("persist")
+        match self {
+            Self::OverlappingParquet | Self::Attached => Some("persist"),
+            Self::Compacted => Some("compact"),
+            _ => None,
+        }
     }
 
     /// The stages that chunks must have, as (stage, in memory).
@@ -187,9 +285,13 @@ impl Arrangement {
         match self {
             Self::Open => &["open true"],
             Self::Frozen => &["frozen true"],
-            Self::Persisted => &["persisted true"],
-            Self::Parquet | Self::OverlappingParquet => &["persisted false"],
-            Self::Overlapping | Self::Mixed | Self::Templates => &["frozen true", "open true", "persisted true"],
+            Self::Persisted | Self::Expired => &["persisted true"],
+            Self::Compacted => &["persisted false"],
+            Self::SettledThenOpen => &["open true", "persisted false"],
+            Self::Parquet | Self::OverlappingParquet | Self::Restored | Self::Attached => &["persisted false"],
+            Self::Overlapping | Self::Mixed | Self::Templates | Self::Deleted => {
+                &["frozen true", "open true", "persisted true"]
+            }
             // Replay makes open chunks of what was frozen.
             Self::Restarted | Self::TemplatesRestarted => &["open true", "persisted false"],
         }
@@ -197,9 +299,18 @@ impl Arrangement {
 }
 
 impl Arranged {
+    /// Whoever answers queries.
+    pub fn session(&self) -> Session {
+        let answerer = match &self.attached {
+            Some(attached) => Answerer::Attached(attached.clone()),
+            None => Answerer::Node(self.node.clone()),
+        };
+        Session::new(&answerer, &self.database)
+    }
+
     /// That the chunks are what the arrangement says: else all of this would prove nothing.
     async fn check(&self, arrangement: Arrangement) {
-        let session = Session::new(&self.node, &self.database);
+        let session = self.session();
         let sql = "SELECT DISTINCT stage, in_memory FROM system.chunks ORDER BY stage, in_memory";
         let (_, rows) = session.ask(sql).await.unwrap();
         let stages: Vec<String> = rows.iter().map(|row| row.join(" ")).collect();
@@ -208,6 +319,7 @@ impl Arranged {
         let (_, rows) = session.ask(sql).await.unwrap();
         let overlapping = matches!(arrangement, Arrangement::Overlapping | Arrangement::OverlappingParquet);
         assert!(!overlapping || rows[0][0] == "3", "a partition has three chunks: {rows:?}");
+        assert!(arrangement != Arrangement::Compacted || rows[0][0] == "1", "a partition has one chunk: {rows:?}");
         let sql = "SELECT \"table\", count(DISTINCT template) FROM system.chunks GROUP BY 1 ORDER BY 1";
         let (_, rows) = session.ask(sql).await.unwrap();
         // After the crash, what was frozen and what was open is of one template.

@@ -15,11 +15,11 @@
 mod arrangement;
 mod rewrite;
 mod session;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
 
 use arrangement::Arrangement;
-use session::Session;
 use sqllogictest::{Runner, default_validator, strict_column_validator};
 
 /// Where the files are.
@@ -44,14 +44,21 @@ fn as_it_is(text: &String) -> String {
 
 async fn ask_everything(arrangement: Arrangement) {
     let arranged = arrangement.build(&folder().join("data")).await;
-    let mut runner = Runner::new(|| async { Ok(Session::new(&arranged.node, &arranged.database)) });
+    let mut runner = Runner::new(|| async { Ok(arranged.session()) });
     runner.with_normalizer(as_it_is);
     runner.with_column_validator(strict_column_validator);
     if arrangement.has_templates() {
         runner.add_label("templates");
     }
+    if arrangement == Arrangement::Expired {
+        runner.add_label("expired");
+    }
     let mut failures = Vec::new();
     for file in files(&folder(), "slt") {
+        if arrangement == Arrangement::Attached && file.ends_with("system.slt") {
+            // A reader knows less of the node: it has no log, and one database at a time.
+            continue;
+        }
         // One file at a time, so that a wrong answer in one does not hide those in others.
         if let Err(error) = runner.run_file_async(&file).await {
             failures.push(error.display(false).to_string());
@@ -64,7 +71,7 @@ async fn ask_everything(arrangement: Arrangement) {
 /// Writes the answers that open chunks give into the files, where that is asked for.
 async fn complete() {
     let arranged = Arrangement::Open.build(&folder().join("data")).await;
-    let mut runner = Runner::new(|| async { Ok(Session::new(&arranged.node, &arranged.database)) });
+    let mut runner = Runner::new(|| async { Ok(arranged.session()) });
     runner.with_normalizer(as_it_is);
     for file in files(&folder(), "slt") {
         let updated = runner.update_test_file(&file, " ", default_validator, as_it_is, strict_column_validator).await;
@@ -124,4 +131,34 @@ async fn templates() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn templates_restarted() {
     ask_everything(Arrangement::TemplatesRestarted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restored() {
+    ask_everything(Arrangement::Restored).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attached() {
+    ask_everything(Arrangement::Attached).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compacted() {
+    ask_everything(Arrangement::Compacted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settled_then_open() {
+    ask_everything(Arrangement::SettledThenOpen).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expired() {
+    ask_everything(Arrangement::Expired).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleted() {
+    ask_everything(Arrangement::Deleted).await;
 }

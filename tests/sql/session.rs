@@ -8,6 +8,7 @@ use arrow_schema::DataType;
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use ochre_database::Node;
+use ochre_database::attach::Attached;
 use ochre_query::{Params, QueryError};
 use ochre_types::DatabaseName;
 use sqllogictest::{AsyncDB, ColumnType, DBOutput};
@@ -62,21 +63,33 @@ impl Letter {
     }
 }
 
+/// Who answers.
+#[derive(Clone)]
+pub enum Answerer {
+    /// The node that has the rows.
+    Node(Arc<Node>),
+    /// A reader of its objects.
+    Attached(Arc<Attached>),
+}
+
 /// Queries to one database of a node.
 pub struct Session {
-    node: Arc<Node>,
+    node: Answerer,
     database: DatabaseName,
 }
 
 impl Session {
     /// A session; nothing happens until something is asked.
-    pub fn new(node: &Arc<Node>, database: &DatabaseName) -> Self {
+    pub fn new(node: &Answerer, database: &DatabaseName) -> Self {
         Self { node: node.clone(), database: database.clone() }
     }
 
     /// The answer's columns and rows, as text.
     pub async fn ask(&self, sql: &str) -> Result<(Vec<Letter>, Vec<Vec<String>>), QueryError> {
-        let result = self.node.query(&self.database, sql, &Params::default()).await?;
+        let result = match &self.node {
+            Answerer::Node(node) => node.query(&self.database, sql, &Params::default()).await?,
+            Answerer::Attached(attached) => attached.query(&self.database, sql, &Params::default()).await?,
+        };
         let letters = result.schema.fields().iter().map(|field| Letter::of(field.data_type())).collect();
         let batches: Vec<RecordBatch> = result.stream.try_collect().await?;
         Ok((letters, batches.iter().flat_map(rows).collect()))

@@ -18,6 +18,7 @@ use crate::grpc_error::innermost;
 use crate::lines::Lines;
 use crate::management::Management;
 use crate::secret::Secret;
+use crate::storage::Storage;
 use crate::tls::{TlsMaterial, TlsOptions};
 
 /// The time that a connection may take to come about, unless told.
@@ -115,6 +116,11 @@ impl Connection {
     /// Managing the server.
     pub fn management(&self) -> Management {
         Management::new(self.channel.clone(), self.url.clone(), self.request_timeout)
+    }
+
+    /// Working on the server's stored data.
+    pub fn storage(&self) -> Storage {
+        Storage::new(self.channel.clone(), self.url.clone(), self.request_timeout)
     }
 
     /// Rows out and in, as Arrow batches.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Options { url, token, tls, timeouts } --> Connection --+--> Management   gRPC: databases, rules, tokens, status
+//!                                                          +--> Storage      gRPC: partitions, deletes, operations, backups
 //!                                                          +--> Flight       gRPC: Arrow batches out (SQL) and in
 //!                                                          +--> Lines        HTTP: line protocol in
 //!                                                          '--> request()    HTTP: everything else
@@ -56,6 +57,7 @@ mod lines;
 mod management;
 mod retry;
 mod secret;
+mod storage;
 mod tls;
 
 #[cfg(test)]
@@ -69,4 +71,5 @@ pub use http_error::{from_answer, from_failure};
 pub use lines::{Lines, Precision, RefusedLine, Written};
 pub use management::{Database, Management, Token};
 pub use secret::{Secret, SecretError};
+pub use storage::{DeleteRows, Partitions, RestoreBackup, Scrub, Storage};
 pub use tls::{Pem, TlsOptions};

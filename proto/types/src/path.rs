@@ -7,6 +7,8 @@
 //!   as `%XX` (upper-case): upper-case letters, space, `/`, `~`, `%` and so on, and a first or last `.`.
 //! * The first letter of a name that old Windows keeps for devices (`con`, `nul`, `com1`, …, also before a `.`) is
 //!   escaped.
+//! * In the text of a partition key, upper-case letters stand as they are too ([`encode_key_element`]): what lies below
+//!   such an element has a name that is unique by itself, so two keys may share a folder where case is ignored.
 //! * The empty name is `~`.
 //! * An element that would have more than [`MAX_ELEMENT`] bytes is its first 80 bytes at most (cut between escapes),
 //!   `~`, and the XXH3-128 (seed 0) of the true name as 32 lower-case hexadecimal digits. The true name must be kept
@@ -37,6 +39,15 @@ pub enum ElementError {
 
 /// The path element of a name.
 pub fn encode_element(name: &str) -> String {
+    encode(name, is_plain)
+}
+
+/// The path element of a partition key's text, such as `2026-11-22T00`. Injective, but not where case is ignored.
+pub fn encode_key_element(key: &str) -> String {
+    encode(key, |byte| is_plain(byte) || byte.is_ascii_uppercase())
+}
+
+fn encode(name: &str, is_plain: impl Fn(u8) -> bool) -> String {
     if name.is_empty() {
         return MARK.to_string();
     }
@@ -82,11 +93,11 @@ fn is_plain(byte: u8) -> bool {
 
 /// Whether old Windows would open a device in place of a file of this name.
 fn is_device(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or(name);
+    let stem = name.split('.').next().unwrap_or(name).to_ascii_lowercase();
     let numbered = |device: &str| {
         stem.strip_prefix(device).is_some_and(|number| number.len() == 1 && number.bytes().all(|b| b.is_ascii_digit()))
     };
-    DEVICES.contains(&stem) || NUMBERED_DEVICES.into_iter().any(numbered)
+    DEVICES.contains(&stem.as_str()) || NUMBERED_DEVICES.into_iter().any(numbered)
 }
 
 #[cfg(test)]

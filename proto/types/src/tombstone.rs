@@ -53,6 +53,19 @@ impl Tombstone {
         self.reverted.is_none()
     }
 
+    /// Until when it can be taken back; `None` if it can't.
+    pub fn undrop_until(&self) -> Option<Hlc> {
+        match &self.erasure {
+            Erasure::Rows { .. } => None,
+            Erasure::Table { undrop_until, .. } | Erasure::Database { undrop_until } => Some(*undrop_until),
+        }
+    }
+
+    /// Whether it is in force and can't be taken back any more: only then may what it hides be removed.
+    pub fn is_final(&self, now: Hlc) -> bool {
+        self.is_in_force() && self.undrop_until().is_none_or(|until| until < now)
+    }
+
     /// Takes in what another node or an earlier moment says of the same tombstone.
     pub fn join(&mut self, other: &Self) {
         self.reverted = match (self.reverted, other.reverted) {
@@ -73,14 +86,17 @@ impl Tombstone {
             }
     }
 
+    /// Whether it drops this table, or the database with it; it may have been taken back.
+    pub fn drops(&self, table: &TableName) -> bool {
+        match &self.erasure {
+            Erasure::Rows { .. } => false,
+            Erasure::Table { table: dropped, .. } => dropped == table,
+            Erasure::Database { .. } => true,
+        }
+    }
+
     /// Whether it hides a row of `table` with this stamp, these tags and this time.
-    pub fn hides<'a>(
-        &self,
-        table: &TableName,
-        stamp: Stamp,
-        tag: &dyn Fn(&str) -> Option<&'a str>,
-        time: i64,
-    ) -> bool {
+    pub fn hides<'a>(&self, table: &TableName, stamp: Stamp, tag: &dyn Fn(&str) -> Option<&'a str>, time: i64) -> bool {
         stamp < self.stamp
             && self.concerns(table, (time, time))
             && match &self.erasure {

@@ -90,8 +90,32 @@ fn buffer(wire: v1::BufferRules) -> Node {
 }
 
 fn lifecycle(wire: v1::LifecycleRules) -> Node {
-    let sort = (!wire.sort.is_empty()).then(|| Node::list(wire.sort.into_iter().map(Node::text)));
-    section([("sort", sort), ("mutable", wire.mutable.map(|mutable| Value::Bool(mutable).into()))])
+    let texts = |texts: Vec<String>| (!texts.is_empty()).then(|| Node::list(texts.into_iter().map(Node::text)));
+    let retain = wire.retain.into_iter().map(retain).collect::<Vec<_>>();
+    section([
+        ("retain", (!retain.is_empty()).then(|| Node::list(retain))),
+        ("settle_window", span(wire.settle_window)),
+        ("compact", wire.compact.map(compact)),
+        ("sort", texts(wire.sort)),
+        ("bloom", texts(wire.bloom)),
+        ("mutable", wire.mutable.map(|mutable| Value::Bool(mutable).into())),
+        ("grace", span(wire.grace)),
+        ("undrop_within", span(wire.undrop_within)),
+    ])
+}
+
+fn retain(wire: v1::RetainRule) -> Node {
+    let after = span(wire.after).unwrap_or_else(|| Node::text("forever"));
+    Node::map([("tables", Node::text(wire.tables)), ("after", after)])
+}
+
+fn compact(wire: v1::CompactRules) -> Node {
+    section([
+        ("enabled", wire.enabled.map(|enabled| Value::Bool(enabled).into())),
+        ("max_file_size", wire.max_file_size.map(Node::int)),
+        ("max_files", wire.max_files.map(Node::int)),
+        ("quiet_after", span(wire.quiet_after)),
+    ])
 }
 
 fn store(wire: v1::StoreRule) -> Node {
@@ -114,6 +138,8 @@ fn limits(wire: v1::LimitRules) -> Node {
         ("columns", wire.columns.map(Node::int)),
         ("tables", wire.tables.map(Node::int)),
         ("partitions_per_write", wire.partitions_per_write.map(Node::int)),
+        ("past", span(wire.past)),
+        ("future", span(wire.future)),
         ("line", wire.line.map(Node::int)),
         ("body", wire.body.map(Node::int)),
         ("query_memory", wire.query_memory.map(Node::int)),

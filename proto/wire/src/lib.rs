@@ -59,9 +59,12 @@ mod tests {
             "google/protobuf/timestamp.proto",
             "ochre/v1/management.proto",
             "ochre/v1/rules.proto",
+            "ochre/v1/storage.proto",
         ];
         assert_eq!(names, expected);
         let management = set.file.iter().find(|file| file.name() == "ochre/v1/management.proto").unwrap();
         assert_eq!(management.service[0].method.len(), 11);
+        let storage = set.file.iter().find(|file| file.name() == "ochre/v1/storage.proto").unwrap();
+        assert_eq!(storage.service[0].method.len(), 17);
     }
 }

@@ -4,7 +4,8 @@ use ochre_types::matching::RowMatch;
 use ochre_types::partition::Part;
 use ochre_types::rules::document::Target;
 use ochre_types::rules::{
-    Ack, BufferRules, LifecycleRules, Limits, LogRules, PartitionRule, Rules, SortRule, StoreRule,
+    Ack, BufferRules, CompactRules, LifecycleRules, Limits, LogRules, PartitionRule, RetainRule, Rules, SortRule,
+    StoreRule,
 };
 use ochre_types::{ColumnKind, FieldType};
 
@@ -95,7 +96,34 @@ impl From<&LifecycleRules> for v1::LifecycleRules {
             SortRule::Auto => Vec::new(),
             SortRule::Tags(tags) => tags.iter().map(ToString::to_string).collect(),
         };
-        Self { sort, mutable: Some(rules.mutable), ..Self::default() }
+        Self {
+            sort,
+            mutable: Some(rules.mutable),
+            retain: rules.retain.rules.iter().map(v1::RetainRule::from).collect(),
+            settle_window: Some(span(rules.settle_window)),
+            compact: Some(rules.compact.into()),
+            bloom: rules.bloom.iter().map(ToString::to_string).collect(),
+            grace: Some(span(rules.grace)),
+            undrop_within: Some(span(rules.undrop_within)),
+        }
+    }
+}
+
+impl From<&RetainRule> for v1::RetainRule {
+    fn from(rule: &RetainRule) -> Self {
+        Self { tables: rule.tables.as_str().to_owned(), after: rule.after.map(span) }
+    }
+}
+
+impl From<CompactRules> for v1::CompactRules {
+    fn from(rules: CompactRules) -> Self {
+        Self {
+            enabled: Some(rules.enabled),
+            max_file_size: Some(rules.max_file_size.0),
+            // No machine counts further than 64 bits.
+            max_files: Some(rules.max_files as u64),
+            quiet_after: Some(span(rules.quiet_after)),
+        }
     }
 }
 

@@ -96,7 +96,7 @@ fn content<'a>(wire_type: u64, bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// The fields of a request that this release does not know, at most 20, each with the path to it and its number, such as
-/// `rules.lifecycle.#3`. `method` is the path of the call. None of a method that is not known, or of bytes that are no
+/// `rules.lifecycle.#15`. `method` is the path of the call. None of a method that is not known, or of bytes that are no
 /// message: others say so.
 pub fn unknown_fields(method: &str, request: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
@@ -140,10 +140,10 @@ mod tests {
     fn what_is_not_known_is_named_wherever_it_is() {
         let mut bytes = request().encode_to_vec();
         bytes.extend(field(15, b"later"));
-        // rules (2) { lifecycle (6) { retain (3, as it may be one day) } }, and rules (2) { a map's entry (3) { 9 } }
-        bytes.extend(field(2, &field(6, &field(3, b"30d"))));
+        // rules (2) { lifecycle (6) { 15 } }, and rules (2) { a map's entry (3) { 9 } }
+        bytes.extend(field(2, &field(6, &field(15, b"30d"))));
         bytes.extend(field(2, &field(3, &field(9, b""))));
-        assert_eq!(unknown_fields(APPLY, &bytes), ["#15", "rules.lifecycle.#3", "rules.columns.#9"]);
+        assert_eq!(unknown_fields(APPLY, &bytes), ["#15", "rules.lifecycle.#15", "rules.columns.#9"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! gRPC on the one port: its services are mounted in the router of HTTP.
 //!
 //! ```text
-//!   auth (an Identity for all but health) -> admission -> Flight, Management, reflection
+//!   auth (an Identity for all but health) -> admission -> Flight, Management, Storage, reflection
 //!                                    \----------------> health
 //! ```
 //!
@@ -12,9 +12,11 @@
 //!    understand gzip whether or not anybody wants it, and near the server it costs far more than it saves.
 //! 4. What went wrong is made into a status in one place, [`status`].
 
+mod call;
 pub mod health;
 pub mod management;
 pub mod status;
+pub mod storage;
 
 use std::sync::Arc;
 
@@ -40,16 +42,17 @@ pub const ACCEPT_GZIP: &str = "ochre-accept-gzip";
 const LIBRARY_ACCEPTS: &str = "grpc-accept-encoding";
 
 /// The services that have a health of their own to be asked for.
-const SERVICES: [&str; 2] = ["arrow.flight.protocol.FlightService", "ochre.v1.Management"];
+const SERVICES: [&str; 3] = ["arrow.flight.protocol.FlightService", "ochre.v1.Management", "ochre.v1.Storage"];
 
 /// The services.
 pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    let management = Router::new()
+    let operators = Router::new()
         .route_service("/ochre.v1.Management/{*method}", management::service(app.clone()))
+        .route_service("/ochre.v1.Storage/{*method}", storage::service(app.clone()))
         .layer(from_fn(management::unknown::refuse));
     reflection()
         .expect("the descriptors are compiled in, and a test asks for them")
-        .merge(management)
+        .merge(operators)
         .route_service("/arrow.flight.protocol.FlightService/{*method}", flight::service(app.clone()))
         .layer(from_fn_with_state(app.clone(), admit))
         .route_service("/grpc.health.v1.Health/{*method}", health::service(app.clone()))

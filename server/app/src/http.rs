@@ -18,10 +18,12 @@
 //! Any decision about data: that is the node's. Who may do what: that is `auth`'s, which comes before.
 
 pub mod admission;
+pub mod attached;
 pub mod backend;
 pub mod body;
 pub mod budget;
 pub mod decorate;
+pub mod deletes;
 pub mod failure;
 pub mod health;
 pub mod inflate;
@@ -30,6 +32,7 @@ pub mod metrics;
 pub mod names;
 pub mod node;
 pub mod node_report;
+pub mod object_report;
 pub mod params;
 pub mod router;
 pub mod state;

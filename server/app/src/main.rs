@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   ochre serve --> config -> lock -> listener -> node -> ready … signal -> drain -> close
+//!   ochre attach | adopt --> the same: reading another's objects | taking over
 //!   ochre write | query | status | database | rules | token --> ochre-client --> a server
 //!   ochre inspect --> object store and log, read-only
 //! ```
@@ -11,6 +12,7 @@
 //! 2. Standard output carries answers (and the ready line) only; everything else goes to standard error.
 //! 3. Two processes never share a data directory.
 
+mod attach;
 mod auth;
 mod cli;
 mod config;

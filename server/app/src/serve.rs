@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use ochre_database::{LogHome, Node, NodeConfig, StopReason};
+use ochre_database::{LogHome, Node, NodeConfig, Resources, StopReason};
 use ochre_env::{DiskLock, Env};
+use ochre_store::object::{Credentials, Opened, Policy, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -23,8 +24,9 @@ use crate::http::health::VERSION;
 use crate::http::listen::{Encryption, Limits, Listening, listen};
 use crate::http::node::NodeBackend;
 use crate::http::router::router;
-use crate::http::state::{App, MemorySplit};
+use crate::http::state::App;
 use crate::http::tls;
+use crate::machine;
 
 /// How long requests may take to end when the node can't serve them any more.
 const SHORT_DRAIN: Duration = Duration::from_secs(1);
@@ -49,12 +51,12 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
     if app.body_limit < config.limits.body.as_usize() {
         tracing::warn!(
             limit = app.body_limit,
-            "limits.body is more than half of the memory: bodies are limited to that"
+            "limits.body is more than memory.requests allows: bodies are limited to that"
         );
     }
     let listening = begin_to_listen(config, &env, &app).await?;
 
-    let opening = open(config, &env, &data_dir);
+    let opening = open(config, &env, &data_dir, &app);
     let node = tokio::select! {
         biased;
         name = signals.next() => {
@@ -63,6 +65,8 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
         }
         node = opening => node?,
     };
+    node.show_memory("requests", app.bodies.gauge());
+    node.guard_memory(machine::resident);
     app.serve(Arc::new(NodeBackend(node.clone())));
     ready(config, listening.address)?;
 
@@ -107,7 +111,7 @@ fn stop_text(reason: &StopReason) -> String {
 }
 
 /// Makes the data directory and takes it for this process alone.
-fn lock(env: &Env, data_dir: &Path) -> anyhow::Result<Box<dyn DiskLock>> {
+pub(crate) fn lock(env: &Env, data_dir: &Path) -> anyhow::Result<Box<dyn DiskLock>> {
     let shown = data_dir.display();
     env.disk.create_dir_all(data_dir).with_context(|| format!("making the data directory {shown}"))?;
     match env.disk.lock(data_dir) {
@@ -119,7 +123,7 @@ fn lock(env: &Env, data_dir: &Path) -> anyhow::Result<Box<dyn DiskLock>> {
     }
 }
 
-async fn begin_to_listen(config: &Config, env: &Env, app: &Arc<App>) -> anyhow::Result<Listening> {
+pub(crate) async fn begin_to_listen(config: &Config, env: &Env, app: &Arc<App>) -> anyhow::Result<Listening> {
     let encryption = tls::acceptor(&*env.disk, &config.tls)
         .context("preparing TLS")?
         .map(|acceptor| Encryption { acceptor, failed: app.metrics.failed_handshakes.clone() });
@@ -131,7 +135,7 @@ async fn begin_to_listen(config: &Config, env: &Env, app: &Arc<App>) -> anyhow::
 }
 
 /// Who gets in: everybody if told so, else whoever has a token.
-fn access(config: &Config, env: &Env, data_dir: &Path) -> anyhow::Result<Access> {
+pub(crate) fn access(config: &Config, env: &Env, data_dir: &Path) -> anyhow::Result<Access> {
     if config.http.without_auth {
         return Ok(Access::Everybody);
     }
@@ -141,29 +145,72 @@ fn access(config: &Config, env: &Env, data_dir: &Path) -> anyhow::Result<Access>
     Ok(Access::Tokens { operators })
 }
 
-async fn open(config: &Config, env: &Env, data_dir: &Path) -> anyhow::Result<Arc<Node>> {
-    let url = object_store_url(&config.storage.object_store, data_dir)?;
-    let objects =
-        ochre_store::object::open(&url, env).await.with_context(|| format!("opening the object store {url}"))?;
+async fn open(config: &Config, env: &Env, data_dir: &Path, app: &App) -> anyhow::Result<Arc<Node>> {
+    let url = object_store_url(config.storage.object_store.as_str(), data_dir)?;
+    let objects = open_objects(config, env, &url).await.with_context(|| format!("opening the object store {url}"))?;
+    // Set once: a server opens its store once.
+    let _ = app.objects.set(objects.meter);
+    let _ = app.reached.set((url.clone(), settings(config, env)?));
     let spill_dir = data_dir.join("spill");
+    clear(&spill_dir)?;
     env.disk.create_dir_all(&spill_dir).with_context(|| format!("making {}", spill_dir.display()))?;
     let log = match config.log.home {
         LogHomeKind::Disk => LogHome::Disk(data_dir.join("log")),
         LogHomeKind::Memory => LogHome::Memory,
+        LogHomeKind::ObjectStore => LogHome::ObjectStore,
     };
     let node = NodeConfig {
         node_id: config.node.id.clone(),
         prefix: object_store::path::Path::default(),
         log,
-        memory: MemorySplit::of(config.memory.limit.bytes(), config.limits.body).node,
+        memory: config.memory.limit.bytes(),
+        resources: Resources { shares: config.shares(), spill: config.storage.spill_limit },
         rules: config.rules(),
         auto_create: !config.databases.no_auto_create,
         spill_dir: Some(spill_dir),
         query_threads: std::thread::available_parallelism().map_or(1, usize::from),
         checkpoints: ochre_store::catalog::Checkpoints::default(),
     };
-    let node = Node::open(env.clone(), objects, node).await;
+    let node = Node::open(env.clone(), objects.store, node).await;
     node.with_context(|| format!("opening node {} on {url}", config.node.id))
+}
+
+/// Removes what queries of an earlier process left there.
+pub(crate) fn clear(spill_dir: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(spill_dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("clearing {}", spill_dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the object store as the configuration and the environment say.
+pub(crate) async fn open_objects(config: &Config, env: &Env, url: &str) -> anyhow::Result<Opened> {
+    Ok(ochre_store::object::open_with(url, &settings(config, env)?, env).await?)
+}
+
+/// How object stores are reached, as the configuration and the environment say.
+fn settings(config: &Config, env: &Env) -> anyhow::Result<Settings> {
+    let storage = &config.storage;
+    let credentials = match &storage.object_store_credentials_file {
+        Some(path) => Credentials::environment().with_file(path, env)?,
+        None => Credentials::environment(),
+    };
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    Ok(Settings {
+        endpoint: given(storage.object_store_endpoint.as_str()),
+        region: given(&storage.object_store_region),
+        virtual_host: storage.object_store_virtual_host,
+        allow_http: storage.object_store_allow_http,
+        credentials,
+        policy: Policy {
+            attempts: u32::try_from(storage.object_store_attempts).unwrap_or(u32::MAX),
+            timeout: storage.object_store_timeout,
+            connect_timeout: storage.object_store_connect_timeout,
+            requests: storage.object_store_requests,
+        },
+    })
 }
 
 /// The URL of the object store: as given, or of the folder `objects` of the data directory.
@@ -179,7 +226,7 @@ pub fn object_store_url(given: &str, data_dir: &Path) -> anyhow::Result<String> 
 }
 
 /// Says where the server can be reached; scripts wait for this line.
-fn ready(config: &Config, address: std::net::SocketAddr) -> anyhow::Result<()> {
+pub(crate) fn ready(config: &Config, address: std::net::SocketAddr) -> anyhow::Result<()> {
     if config.http.without_auth {
         tracing::warn!(%address, "serving without authentication: whoever reaches this address can read and write");
     }
@@ -193,19 +240,19 @@ fn ready(config: &Config, address: std::net::SocketAddr) -> anyhow::Result<()> {
 }
 
 /// The signals that stop a server.
-struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
         Ok(Self { terminate, interrupt })
     }
 
-    async fn next(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             biased;
             _ = self.terminate.recv() => "SIGTERM",

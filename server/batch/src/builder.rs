@@ -93,6 +93,7 @@ pub struct BatchBuilder<'k> {
     /// The table of the last row that was begun.
     last: u32,
     cells: usize,
+    max_cells: usize,
     rows: usize,
     /// The columns that the current row has set. Kept here so that its memory is used again.
     touched: Vec<u32>,
@@ -110,9 +111,16 @@ impl<'k> BatchBuilder<'k> {
             new_tables: 0,
             last: NONE,
             cells: 0,
+            max_cells: MAX_CELLS,
             rows: 0,
             touched: Vec::new(),
         }
+    }
+
+    /// Allows fewer cells than [`MAX_CELLS`].
+    pub fn with_max_cells(mut self, cells: usize) -> Self {
+        self.max_cells = cells.min(MAX_CELLS);
+        self
     }
 
     /// Rows committed so far.

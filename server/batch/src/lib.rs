@@ -32,6 +32,7 @@ pub mod split;
 pub mod stamps;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod tombstone;
 
 pub use batch::{Batch, TableRows};
 pub use builder::{BatchBuilder, DuplicateField, FieldValue, KnownColumns, NoColumns, RowError};

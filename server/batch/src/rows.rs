@@ -1,6 +1,7 @@
 //! Rows of one table as Arrow columns.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::types::{Int32Type, TimestampNanosecondType};
@@ -166,7 +167,7 @@ impl Rows {
         let arrays = self
             .arrays
             .iter()
-            .map(|array| arrow_select::take::take(array, indices, None))
+            .map(|array| arrow_select::take::take(array, indices, None).map(own_values))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self { columns: self.columns.clone(), arrays, len: indices.len() })
     }
@@ -175,6 +176,31 @@ impl Rows {
     pub fn memory_size(&self) -> usize {
         self.arrays.iter().map(|array| array.to_data().get_slice_memory_size().unwrap_or(0) + ARRAY_OVERHEAD).sum()
     }
+}
+
+/// A tag column with the values that its rows have, if it shares many more with the column that they were taken from:
+/// else each of many partitions would hold on to the values of all.
+fn own_values(array: ArrayRef) -> ArrayRef {
+    let DataType::Dictionary(..) = array.data_type() else { return array };
+    let (codes, values) = tag_parts(&array);
+    if values.len() <= codes.len() {
+        return array;
+    }
+    let mut own: BTreeMap<i32, i32> = BTreeMap::new();
+    let mut used = Vec::new();
+    let renamed: PrimitiveArray<Int32Type> = codes
+        .iter()
+        .map(|code| {
+            let code = code?;
+            let next = used.len() as i32;
+            Some(*own.entry(code).or_insert_with(|| {
+                used.push(values.value(code as usize));
+                next
+            }))
+        })
+        .collect();
+    let values = StringArray::from_iter_values(used);
+    Arc::new(DictionaryArray::<Int32Type>::try_new(renamed, Arc::new(values)).expect("every code has its value"))
 }
 
 /// A tag column's codes and values: the code of a row indexes the values, unless the row's code is null.

@@ -114,7 +114,7 @@ pub fn sort(stamped: &StampedRows, order: &SortOrder) -> Result<StampedRows, Arr
 }
 
 /// The rows at `indices`, in that order.
-pub(crate) fn take(stamped: &StampedRows, indices: &UInt32Array) -> Result<StampedRows, ArrowError> {
+pub fn take(stamped: &StampedRows, indices: &UInt32Array) -> Result<StampedRows, ArrowError> {
     let stamps = match &stamped.stamps {
         Stamps::One(stamp) => Stamps::One(*stamp),
         Stamps::Each(stamps) => {

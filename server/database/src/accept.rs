@@ -7,11 +7,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use ochre_batch::{Batch, codec, split};
-use ochre_log::{Appended, Log, LogError, Predecessor, Record};
+use ochre_batch::{Batch, codec, split, tombstone};
+use ochre_log::{Appended, FrameKind, Log, LogError, Predecessor, Record};
 use ochre_store::buffer::{Buffer, Placed, TablePart};
+use ochre_store::catalog::Catalog;
 use ochre_store::memory::Held;
 use ochre_types::rules::{Ack, PartitionRules};
+use ochre_types::tombstone::{Erasure, Tombstone};
 use ochre_types::{DatabaseName, Incarnation, Sequence, Stamp};
 use parking_lot::{Mutex, RwLock};
 
@@ -47,9 +49,16 @@ impl Prepared {
         count_partitions(&self.parts)
     }
 
-    /// Bytes that the batch will take in the buffer.
+    /// Bytes that the batch takes: its rows, as they came and by partition, and the payload for the log.
     pub fn memory_size(&self) -> u64 {
-        self.batch.memory_size() as u64
+        let copied = self.parts.iter().filter(|part| part.parts.len() > 1);
+        let copied: usize = copied.flat_map(|part| &part.parts).map(|(_, rows)| rows.memory_size()).sum();
+        (self.batch.memory_size() + copied + self.payload.len()) as u64
+    }
+
+    /// The rows of the batch.
+    pub fn rows(&self) -> u64 {
+        self.batch.row_count() as u64
     }
 }
 
@@ -94,7 +103,9 @@ struct Queue {
     /// What the first frame of this incarnation has to name, and that frame once it is queued; `None` once it is
     /// durable.
     start: Option<(Predecessor, Option<Appended>)>,
-    /// Batches that are in the log and not in the buffer, in the order of the log.
+    /// Whether the database was dropped: it takes nothing until it is shown again.
+    refuses: bool,
+    /// Batches and deletions that are in the log and not in the buffer, in the order of the log.
     pending: VecDeque<Pending>,
 }
 
@@ -103,21 +114,36 @@ struct Pending {
     appended: Appended,
     ack: Ack,
     placed: Placed,
-    parts: Vec<TablePart>,
-    _held: Held,
+    work: Work,
 }
 
-/// A batch that the log has taken.
+/// What is to be applied.
+#[derive(Debug)]
+enum Work {
+    /// A batch, and the memory that it holds.
+    Rows(Vec<TablePart>, Held),
+    /// A deletion, or that one was taken back.
+    Tombstone(Arc<Tombstone>),
+}
+
+/// A batch or a deletion that the log has taken.
 #[derive(Debug)]
 pub struct Logged {
     appended: Appended,
     ack: Ack,
 }
 
+impl Logged {
+    /// What to watch if the write is acknowledged before the log has it.
+    pub fn accepted(&self) -> Option<&Appended> {
+        (self.ack == Ack::Accepted).then_some(&self.appended)
+    }
+}
+
 impl Acceptor {
     /// An acceptor for the database of `parts`, whose first frame will name the predecessor there.
     pub fn new(shared: &Shared, parts: &Parts) -> Self {
-        let queue = Queue { start: Some((parts.predecessor, None)), pending: VecDeque::new() };
+        let queue = Queue { start: Some((parts.predecessor, None)), pending: VecDeque::new(), refuses: false };
         Self {
             database: parts.name.clone(),
             incarnation: shared.incarnation,
@@ -125,7 +151,7 @@ impl Acceptor {
             clock: shared.clock.clone(),
             buffer: parts.buffer.clone(),
             schema: parts.schema.clone(),
-            rules: RwLock::new(parts.rules.clone()),
+            rules: RwLock::new(Arc::new(parts.rules.closing(&parts.catalog.state().read_only))),
             queue: Mutex::new(queue),
             applying: Mutex::new(()),
         }
@@ -137,9 +163,27 @@ impl Acceptor {
     }
 
     /// Puts rules into force: on return, they hold for everything that is logged from now on.
-    pub fn put_into_force(&self, rules: Arc<RulesInForce>) {
+    pub fn put_into_force(&self, rules: &RulesInForce, catalog: &Catalog) {
         let _nothing_is_logged = self.queue.lock();
-        *self.rules.write() = rules;
+        *self.rules.write() = Arc::new(rules.closing(&catalog.state().read_only));
+    }
+
+    /// Puts the closed partitions into force that the catalog has.
+    pub fn refresh_closed(&self, catalog: &Catalog) {
+        let _nothing_is_logged = self.queue.lock();
+        let mut rules = self.rules.write();
+        *rules = Arc::new(rules.closing(&catalog.state().read_only));
+    }
+
+    /// Waits until the outcome of all that was logged before is known, and it is in the buffer.
+    pub async fn settle_all(&self, now: std::time::Duration) -> Result<(), WriteError> {
+        let last = self.queue.lock().pending.back().map(|pending| pending.appended.clone());
+        if let Some(last) = last {
+            // What the log refused is not applied; its writer is told.
+            let _outcome = self.log.synced(&last).await;
+            self.apply_ready(now)?;
+        }
+        Ok(())
     }
 
     /// Stamps a batch and queues it for the log. From here on it may become durable, whatever the caller does.
@@ -148,6 +192,9 @@ impl Acceptor {
     /// schema [`WriteError::SchemaChanged`]; both leave no trace: parse again.
     pub fn log(&self, prepared: Prepared, held: Held) -> Result<Logged, WriteError> {
         let mut queue = self.queue.lock();
+        if queue.refuses {
+            return Err(WriteError::UnknownDatabase(self.database.clone()));
+        }
         if !Arc::ptr_eq(&self.rules.read(), &prepared.rules) {
             return Err(WriteError::RulesChanged(self.database.clone()));
         }
@@ -170,10 +217,39 @@ impl Acceptor {
             appended: appended.clone(),
             ack,
             placed,
-            parts: prepared.parts,
-            _held: held,
+            work: Work::Rows(prepared.parts, held),
         });
         Ok(Logged { appended, ack })
+    }
+
+    /// Stamps a deletion and queues it for the log, in its place among the batches; it is always durable before it is
+    /// applied. `make` gets the stamp; it runs while nothing else is logged, under the rules given to it, so that what it
+    /// checks holds until the deletion's turn. Batches that come later are checked against the schema without what was
+    /// dropped.
+    pub fn log_tombstone<E: From<WriteError>>(
+        &self,
+        make: impl FnOnce(Stamp, &RulesInForce) -> Result<Tombstone, E>,
+    ) -> Result<(Logged, Arc<Tombstone>), E> {
+        let mut queue = self.queue.lock();
+        self.log_start(&mut queue)?;
+        let stamp = self.clock.stamp().ok_or(WriteError::NoStamps)?;
+        let tombstone = Arc::new(make(stamp, &self.rules.read())?);
+        let drops_all = matches!(tombstone.erasure, Erasure::Database { .. }) && tombstone.is_in_force();
+        let payload = tombstone::encode(&tombstone);
+        let appended = self
+            .log
+            .append_with(&self.database, |sequence| Record {
+                kind: FrameKind::Tombstone,
+                min_reader: tombstone::MIN_READER,
+                ..Record::rows(self.incarnation, sequence.0, stamp, tombstone::FORMAT, payload)
+            })
+            .map_err(WriteError::from)?;
+        self.schema.erase(&tombstone, &self.buffer);
+        queue.refuses |= drops_all;
+        let placed = self.placed(appended.sequence, stamp);
+        let work = Work::Tombstone(tombstone.clone());
+        queue.pending.push_back(Pending { appended: appended.clone(), ack: Ack::Durable, placed, work });
+        Ok((Logged { appended, ack: Ack::Durable }, tombstone))
     }
 
     /// Sees to it that this incarnation's first frame is in the log before any batch. A group that the log refuses
@@ -196,6 +272,21 @@ impl Acceptor {
                 Ok(())
             }
         }
+    }
+
+    /// Takes no more writes, as the database was dropped.
+    pub fn refuse_all(&self) {
+        self.queue.lock().refuses = true;
+    }
+
+    /// Takes writes again.
+    pub fn admit(&self) {
+        self.queue.lock().refuses = false;
+    }
+
+    /// Whether it takes no writes, as the database was dropped.
+    pub fn refuses(&self) -> bool {
+        self.queue.lock().refuses
     }
 
     fn placed(&self, sequence: Sequence, stamp: Stamp) -> Placed {
@@ -230,7 +321,10 @@ impl Acceptor {
         let _in_order = self.applying.lock();
         loop {
             let Some(pending) = self.next_ready() else { return Ok(()) };
-            self.buffer.apply(pending.placed, &pending.parts, now)?;
+            match pending.work {
+                Work::Rows(parts, _held) => self.buffer.apply(pending.placed, &parts, now)?,
+                Work::Tombstone(tombstone) => self.buffer.apply_tombstone(pending.placed, &tombstone),
+            }
         }
     }
 
@@ -246,7 +340,12 @@ impl Acceptor {
             let pending = queue.pending.pop_front()?;
             match outcome {
                 Ok(()) => return Some(pending),
-                Err(LogError::Full { .. }) => {}
+                // What a refused drop took from the schema is there after all.
+                Err(LogError::Full { .. }) => {
+                    if let Work::Tombstone(tombstone) = &pending.work {
+                        self.schema.restore_erased(tombstone, &self.buffer);
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(database = %self.database, %error, "a batch of unknown outcome is left to replay");
                 }

@@ -78,6 +78,19 @@ impl StampClock {
         Some(Stamp { hlc, incarnation: self.incarnation })
     }
 
+    /// The hybrid clock's reading by now, without giving a stamp.
+    pub fn now(&self) -> Hlc {
+        let last = self.state.lock().clock.last();
+        last.max(Hlc::from_millis(self.wall.wall_millis()))
+    }
+
+    /// The reading by which rows are old: the hybrid clock's, in nanoseconds since 1970-01-01 UTC.
+    pub fn now_nanos(&self) -> i64 {
+        let last = self.state.lock().clock.last().millis();
+        let millis = last.max(self.wall.wall_millis());
+        i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+    }
+
     /// The ceiling that should be in the catalog by now, if it is not there yet.
     pub fn wanted_ceiling(&self) -> Option<Hlc> {
         let state = self.state.lock();

@@ -16,10 +16,12 @@ use ochre_types::{DatabaseName, Incarnation, Sequence};
 use crate::accept::Acceptor;
 use crate::alarm::PartitionAlarm;
 use crate::clock::StampClock;
+use crate::deletes::Tracker;
 use crate::gate::QueryGate;
 use crate::rules::{RulesError, RulesInForce};
 use crate::schema::Schema;
 use crate::status::DatabaseStatus;
+use crate::unlogged::Unlogged;
 
 /// What the databases of a node share.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub(crate) struct Shared {
     pub fence: Fence,
     pub memory: BufferMemory,
     pub incarnation: Incarnation,
+    /// Joining chunks: one job at a time on the node.
+    pub joining: Arc<tokio::sync::Semaphore>,
 }
 
 /// A database that is being served.
@@ -45,6 +49,7 @@ pub struct Database {
     pub(crate) gate: QueryGate,
     pub(crate) alarm: PartitionAlarm,
     pub(crate) counters: Counters,
+    pub(crate) deletes: Tracker,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +58,7 @@ pub(crate) struct Counters {
     pub bytes: AtomicU64,
     pub rejected_lines: AtomicU64,
     pub refused_writes: AtomicU64,
+    pub unlogged: Unlogged,
 }
 
 /// Totals of a database since the server was started.
@@ -66,6 +72,8 @@ pub struct WriteTotals {
     pub rejected_lines: u64,
     /// Writes refused as a whole.
     pub refused_writes: u64,
+    /// Rows that were acknowledged as accepted and that the log then refused: in memory until they are in Parquet.
+    pub unlogged_rows: u64,
 }
 
 /// The parts of a database that opening it has made.
@@ -93,6 +101,7 @@ impl Database {
             gate: QueryGate::new(),
             alarm: PartitionAlarm::default(),
             counters: Counters::default(),
+            deletes: Tracker::default(),
         }
     }
 
@@ -113,9 +122,9 @@ impl Database {
     /// Puts rules into force that the catalog has.
     pub(crate) fn put_into_force(&self, rules: Arc<RulesInForce>) {
         let chunks = &rules.rules;
-        let (buffer, sort) = (chunks.buffer, chunks.lifecycle.sort.clone());
-        self.acceptor.put_into_force(rules);
-        self.lifecycle.set_rules(buffer, sort);
+        let (buffer, lifecycle) = (chunks.buffer, chunks.lifecycle.clone());
+        self.acceptor.put_into_force(&rules, &self.catalog);
+        self.lifecycle.set_rules(buffer, lifecycle);
     }
 
     /// Puts rules into force that the catalog has and that nobody waited for, as after a failure of the object store.
@@ -157,6 +166,11 @@ impl Database {
             bytes: self.counters.bytes.load(Ordering::Relaxed),
             rejected_lines: self.counters.rejected_lines.load(Ordering::Relaxed),
             refused_writes: self.counters.refused_writes.load(Ordering::Relaxed),
+            unlogged_rows: self.counters.unlogged.sweep(
+                &self.shared.log,
+                &self.name,
+                self.shared.env.clock.monotonic(),
+            ),
         }
     }
 

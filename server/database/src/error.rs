@@ -19,6 +19,14 @@ pub enum WriteError {
         /// The limit.
         limit: u64,
     },
+    /// The write alone takes more memory than one may.
+    #[error(
+        "the write takes more memory than one write may on this server ({reason}): send fewer rows in one request, or raise --memory"
+    )]
+    TooLarge {
+        /// By how much.
+        reason: String,
+    },
     /// The log did not take the batch, or could not make it durable.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -92,7 +100,11 @@ impl WriteError {
             Self::Catalog(_) => Some(Duration::from_secs(5)),
             // Somebody has to change or repair it; senders must keep the rows until then.
             Self::NotServed { .. } | Self::ReadOnly(_) | Self::NotStored(_) => Some(Duration::from_secs(60)),
-            Self::TooManyPartitions { .. } | Self::UnknownDatabase(_) | Self::Refused(_) | Self::Buffer(_) => None,
+            Self::TooLarge { .. }
+            | Self::TooManyPartitions { .. }
+            | Self::UnknownDatabase(_)
+            | Self::Refused(_)
+            | Self::Buffer(_) => None,
         }
     }
 }
@@ -110,6 +122,16 @@ pub enum OpenError {
         node: NodeId,
         /// What went wrong.
         reason: String,
+    },
+    /// The prefix holds a part of a backup.
+    #[error(
+        "node {node} is being restored from backup {backup}, which is not finished: run ochre backup restore again, and it goes on where it ended"
+    )]
+    Restoring {
+        /// The node.
+        node: NodeId,
+        /// The backup.
+        backup: String,
     },
     /// A catalog could not be opened.
     #[error("opening the catalog of {what}: {reason}")]

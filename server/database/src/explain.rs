@@ -127,7 +127,11 @@ fn refusal(database: &Database, rules: &RulesInForce, part: &TableRows) -> Optio
             error => error.to_string(),
         });
     }
-    rules.filter()?.refuse(&part.table, &|tag| tag_of(&part.rows, tag), part.rows.times()[0])
+    rules.filter(database.shared.clock.now_nanos())?.refuse(
+        &part.table,
+        &|tag| tag_of(&part.rows, tag),
+        part.rows.times()[0],
+    )
 }
 
 fn explain_row(rules: &RulesInForce, part: &TableRows) -> RowExplanation {

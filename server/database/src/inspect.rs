@@ -24,7 +24,7 @@ pub struct Report {
     pub log_id: Option<LogId>,
     /// Its databases by name.
     pub databases: Vec<DatabaseReport>,
-    /// The log's directory, where one was given.
+    /// The log, where one was given or is in the object store.
     pub log: Option<Inspection>,
 }
 
@@ -54,6 +54,20 @@ pub struct CatalogReport {
     pub bytes: u64,
     /// Up to where which log is in chunks.
     pub low_water: Option<(LogId, Sequence)>,
+    /// Chunks that were taken out and whose objects may still be there; those set aside are not among them.
+    pub removed: u64,
+    /// Chunks that are damaged and set aside.
+    pub set_aside: u64,
+    /// Their rows, which are missing.
+    pub set_aside_rows: u64,
+    /// Deletions that act.
+    pub tombstones: u64,
+    /// Chunks whose rows are settled.
+    pub settled: u64,
+    /// Chunks whose objects have no checksums.
+    pub unchecked: u64,
+    /// Revisions that are damaged and took nothing away.
+    pub damaged: Vec<String>,
 }
 
 /// What a log holds of a database that is in no chunk of its catalog.
@@ -67,6 +81,8 @@ pub struct InLogOnly {
     pub range: Option<(Sequence, Sequence)>,
     /// Of the rows, those known to be durable, and so maybe acknowledged: at or below the last synced mark.
     pub durable_rows: u64,
+    /// When the first and the last such batch were accepted: milliseconds since 1970-01-01 UTC, by the hybrid clock.
+    pub accepted: Option<(u64, u64)>,
     /// Stretches of the log that can't be read.
     pub damaged: u64,
 }
@@ -85,7 +101,8 @@ pub enum InspectError {
     Log(#[from] LogError),
 }
 
-/// Looks at the node whose objects `layout` names and, where given, at a log directory of it. Changes nothing.
+/// Looks at the node whose objects `layout` names, and at its log: in a directory where one is given, else in the
+/// object store. Changes nothing.
 pub async fn inspect(
     env: &Env,
     objects: &Arc<dyn ObjectStore>,
@@ -97,8 +114,11 @@ pub async fn inspect(
     let mut states = BTreeMap::new();
     let mut databases = BTreeMap::new();
     for name in node.iter().flat_map(|node| node.databases.keys()) {
-        let (catalog, state) = match Catalog::load(objects, layout, env, name).await {
-            Ok(Some((revision, state))) => (Ok(report(revision.0, &state)), Some(state)),
+        let (catalog, state) = match Catalog::look(objects, layout, env, name).await {
+            Ok(Some((revision, state, damaged))) => {
+                let damaged = damaged.iter().map(ToString::to_string).collect();
+                (Ok(CatalogReport { damaged, ..report(revision.0, &state) }), Some(state))
+            }
             Ok(None) => (Ok(CatalogReport::default()), None),
             Err(error) => (Err(error.to_string()), None),
         };
@@ -106,9 +126,8 @@ pub async fn inspect(
         databases.insert(name.clone(), DatabaseReport { name: name.clone(), catalog, in_log_only: None });
     }
     let mut log = None;
-    if let Some(dir) = log_dir {
-        let inspection = ochre_log::inspect(&env.disk, &env.compute, dir.clone()).await?;
-        for (name, only) in in_log_only(env, dir, &inspection, &states).await? {
+    if let Some((inspection, reader)) = log_of(env, objects, layout, log_dir).await? {
+        for (name, only) in in_log_only(reader, &inspection, &states).await? {
             let unknown =
                 || DatabaseReport { name: name.clone(), catalog: Ok(CatalogReport::default()), in_log_only: None };
             databases.entry(name.clone()).or_insert_with(unknown).in_log_only = Some(only);
@@ -119,6 +138,7 @@ pub async fn inspect(
 }
 
 fn report(revision: u64, state: &CatalogState) -> CatalogReport {
+    let lost = || state.removed.values().filter_map(|removed| removed.lost.as_ref());
     CatalogReport {
         revision,
         tables: state.tables.len() as u64,
@@ -126,6 +146,13 @@ fn report(revision: u64, state: &CatalogState) -> CatalogReport {
         rows: state.chunks().map(|chunk| chunk.rows).sum(),
         bytes: state.chunks().map(|chunk| chunk.size_bytes).sum(),
         low_water: state.low_water.map(|mark| (mark.log, mark.sequence)),
+        removed: state.removed.values().filter(|removed| removed.lost.is_none()).count() as u64,
+        set_aside: lost().count() as u64,
+        set_aside_rows: lost().map(|chunk| chunk.rows).sum(),
+        tombstones: state.tombstones.values().filter(|tombstone| tombstone.reverted.is_none()).count() as u64,
+        settled: state.chunks().filter(|chunk| chunk.settled.is_some()).count() as u64,
+        unchecked: state.chunks().filter(|chunk| chunk.checksums.is_empty()).count() as u64,
+        damaged: Vec::new(),
     }
 }
 
@@ -164,9 +191,27 @@ impl Covered {
     }
 }
 
-async fn in_log_only(
+/// The log: in the directory that was given, else in the object store, if there is one.
+async fn log_of(
     env: &Env,
-    dir: PathBuf,
+    objects: &Arc<dyn ObjectStore>,
+    layout: &Layout,
+    dir: Option<PathBuf>,
+) -> Result<Option<(Inspection, DirectoryReader)>, LogError> {
+    if let Some(dir) = dir {
+        let inspection = ochre_log::inspect(&env.disk, &env.compute, dir.clone()).await?;
+        return Ok(Some((inspection, DirectoryReader::open(&env.disk, &env.compute, dir).await?)));
+    }
+    let inspection = ochre_log::inspect_objects(env, objects.clone(), layout.log()).await?;
+    if inspection.log_id.is_none() {
+        return Ok(None);
+    }
+    let reader = DirectoryReader::open_objects(env, objects.clone(), layout.log()).await?;
+    Ok(Some((inspection, reader)))
+}
+
+async fn in_log_only(
+    mut reader: DirectoryReader,
     inspection: &Inspection,
     states: &BTreeMap<DatabaseName, CatalogState>,
 ) -> Result<BTreeMap<DatabaseName, InLogOnly>, LogError> {
@@ -175,11 +220,10 @@ async fn in_log_only(
         states.iter().map(|(name, state)| (name, covered(state, log))).collect();
     let mut found: BTreeMap<DatabaseName, InLogOnly> =
         inspection.databases.keys().map(|name| (name.clone(), InLogOnly::default())).collect();
-    let mut reader = DirectoryReader::open(&env.disk, &env.compute, dir).await?;
     while let Some(item) = reader.next().await? {
         let frame = match item {
             ReadItem::Frame(frame) if frame.header.kind == FrameKind::Rows => frame,
-            ReadItem::Frame(_) => continue,
+            ReadItem::Frame(_) | ReadItem::Gap { .. } => continue,
             ReadItem::Damage(damage) => {
                 tracing::warn!(?damage, "a part of the log can't be read");
                 found.values_mut().for_each(|only| only.damaged += 1);
@@ -204,6 +248,9 @@ async fn in_log_only(
             only.rows += rows;
             only.durable_rows += if durable { rows } else { 0 };
             only.range = Some((only.range.map_or(sequence, |(first, _)| first), sequence));
+            let accepted = frame.header.stamp.hlc.millis();
+            let (first, last) = only.accepted.unwrap_or((accepted, accepted));
+            only.accepted = Some((first.min(accepted), last.max(accepted)));
         }
     }
     Ok(found)

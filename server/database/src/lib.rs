@@ -21,29 +21,41 @@
 //! HTTP, command lines, configuration files (see `app`); anything about other nodes (see `federation`, to come).
 
 mod accept;
+pub mod adopt;
 mod alarm;
+pub mod attach;
+pub mod backup;
+pub mod budget;
 mod clock;
+pub mod damage;
 mod database;
+pub mod deletes;
 mod error;
 pub mod explain;
 mod gate;
 pub mod inspect;
 mod node;
 mod opening;
+pub mod operations;
+pub mod partitions;
 mod query;
+pub mod repair;
 mod replay;
 pub mod rules;
 mod schema;
+pub mod scrub;
 pub mod simulate;
 mod source;
 mod status;
 mod system;
 mod tokens;
+mod unlogged;
 mod write;
 
 pub use database::Database;
+pub use deletes::DeleteError;
 pub use error::{OpenError, WriteError};
-pub use node::{DatabaseInfo, Health, LogHome, Node, NodeConfig, StopReason};
+pub use node::{DatabaseInfo, Health, LogHome, Node, NodeConfig, Resources, StopReason};
 pub use status::{DatabaseStatus, NodeStatus};
 pub use tokens::{MAX_TOKENS, TokenError};
 pub use write::Written;

@@ -8,20 +8,26 @@ use std::time::Duration;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use ochre_env::Env;
-use ochre_log::{Home, Log, LogConfig, Opened};
+use ochre_log::{Home, Log, LogConfig, ObjectHome, Opened};
 use ochre_query::{Engine, EngineConfig};
 use ochre_store::catalog::{Checkpoints, DatabaseEntry, NodeCatalog, NodeEdit, Owner};
 use ochre_store::epoch;
 use ochre_store::memory::BufferMemory;
+use ochre_store::object::verified::VerifiedObjects;
 use ochre_store::object::{self, Layout};
 use ochre_types::rules::Rules;
+use ochre_types::size::format_duration;
 use ochre_types::{ByteSize, DatabaseName, Epoch, Hlc, Incarnation, NodeId, Sequence};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use crate::backup;
+use crate::budget::{Budget, MemoryShares, Watched};
 use crate::clock::StampClock;
+use crate::damage::{self, DamageRegistry};
 use crate::database::{Database, Shared};
 use crate::error::{OpenError, WriteError};
+use crate::operations::Operations;
 use crate::rules::DefaultRules;
 use crate::tokens::TokenIndex;
 
@@ -39,6 +45,23 @@ pub enum LogHome {
     Disk(PathBuf),
     /// In memory: gone with the process.
     Memory,
+    /// In the object store, beside the catalogs: no disk holds anything.
+    ObjectStore,
+}
+
+/// How a node divides what it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
+    /// The shares of the memory.
+    pub shares: MemoryShares,
+    /// Bytes that queries may have on disk, together.
+    pub spill: ByteSize,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { shares: MemoryShares::default(), spill: ByteSize::mib(10 << 10) }
+    }
 }
 
 /// How a node is set up.
@@ -50,8 +73,10 @@ pub struct NodeConfig {
     pub prefix: Path,
     /// Where the log lives.
     pub log: LogHome,
-    /// The budget of buffers and queries together.
+    /// The memory budget: of everything together.
     pub memory: ByteSize,
+    /// How it is divided.
+    pub resources: Resources,
     /// The rules where no document says otherwise: of databases without one, and for what theirs does not say.
     pub rules: Rules,
     /// Whether a write to a database that does not exist makes it.
@@ -89,7 +114,7 @@ pub struct DatabaseInfo {
     pub name: DatabaseName,
     /// When it was made on this node, in milliseconds since 1970-01-01 UTC.
     pub created_millis: u64,
-    /// How long its rows are kept, as given; `None` is for ever.
+    /// How long rows of tables that no narrower rule is for are kept; `None` is for ever.
     pub retention: Option<String>,
 }
 
@@ -103,14 +128,24 @@ pub struct Node {
     pub(crate) owner: Owner,
     pub(crate) engine: Engine,
     pub(crate) databases: RwLock<BTreeMap<DatabaseName, Arc<Database>>>,
+    /// Databases that were dropped: out of sight, and open until nothing is left of them.
+    pub(crate) dropped: RwLock<BTreeMap<DatabaseName, Arc<Database>>>,
     /// Databases that could not be opened, and why.
     pub(crate) not_served: RwLock<BTreeMap<DatabaseName, String>>,
     /// One creation at a time.
-    creating: tokio::sync::Mutex<()>,
+    pub(crate) creating: tokio::sync::Mutex<()>,
     /// One change of rules or tokens at a time: the fence is one for all databases.
     pub(crate) applying: tokio::sync::Mutex<()>,
     pub(crate) default_rules: DefaultRules,
     pub(crate) token_index: TokenIndex,
+    pub(crate) operations: Operations,
+    /// What was found damaged.
+    pub(crate) damage: Arc<DamageRegistry>,
+    /// The objects, as everything of the node reads them: verified.
+    pub(crate) objects: VerifiedObjects,
+    pub(crate) watched: Watched,
+    /// Whether the catalogs come from a time with another log, which may hold rows that nobody has seen.
+    pub(crate) other_log: bool,
     /// Low-water marks, as the lifecycles report them.
     pub(crate) low_water: Arc<Mutex<BTreeMap<DatabaseName, Sequence>>>,
     stop: watch::Sender<Option<StopReason>>,
@@ -124,18 +159,26 @@ impl Node {
             return Err(OpenError::Memory { given: config.memory, least: LEAST_MEMORY });
         }
         let incarnation = Incarnation(env.entropy.next_u64().max(1));
+        let damage = Arc::new(DamageRegistry::new(env.clock.clone()));
+        let verified = VerifiedObjects::new(objects, damage.clone());
+        let objects: Arc<dyn ObjectStore> = Arc::new(verified.clone());
         let owner = claim(&env, &objects, &config, incarnation).await?;
         let catalog = NodeCatalog::open(&owner).await.map_err(|error| OpenError::Catalog {
             what: format!("node {}", config.node_id),
             reason: error.to_string(),
         })?;
-        let (log, opened) = Log::open(&env, log_config(&config), incarnation).await?;
+        let (log, opened) = Log::open(&env, log_config(&config, &owner, &catalog), incarnation).await?;
         report(&opened, catalog.state().log_id);
+        damage::report_copies(&damage, None, catalog.found_damaged());
+        damage::report_log(&damage, &opened);
+        let known = catalog.state().log_id;
+        let other_log = known.is_some_and(|known| known != opened.log_id) && config.log != LogHome::Memory;
         let floor = opened.highest_stamp.max(catalog.state().ceiling);
         let clock = Arc::new(StampClock::new(incarnation, env.clock.clone(), floor));
-        let memory = BufferMemory::new(ByteSize(config.memory.0 / 2));
+        let memory = BufferMemory::with_shares(budget(&config).chunks);
         let engine = engine(&env, &config, &objects)?;
-        let shared = Shared { env: env.clone(), log, clock, fence: owner.fence.clone(), memory, incarnation };
+        let joining = Arc::new(tokio::sync::Semaphore::new(1));
+        let shared = Shared { env: env.clone(), log, clock, fence: owner.fence.clone(), memory, incarnation, joining };
         let node = Arc::new(Self {
             epoch: owner.fence.epoch(),
             started: env.clock.monotonic(),
@@ -145,8 +188,14 @@ impl Node {
             engine,
             default_rules: DefaultRules::new(&config.rules),
             token_index: TokenIndex::default(),
+            operations: Operations::new(&env, incarnation),
+            damage,
+            objects: verified,
+            watched: Watched::default(),
+            other_log,
             applying: tokio::sync::Mutex::new(()),
             databases: RwLock::new(BTreeMap::new()),
+            dropped: RwLock::new(BTreeMap::new()),
             not_served: RwLock::new(BTreeMap::new()),
             creating: tokio::sync::Mutex::new(()),
             low_water: Arc::default(),
@@ -159,6 +208,7 @@ impl Node {
         node.shared.log.release(&node.low_water.lock());
         let watcher = node.clone();
         env.tasks.spawn("node watch", async move { watcher.watch().await });
+        env.tasks.spawn("deletes", node.clone().tend_deletes());
         let (fence, watcher) = (node.shared.fence.clone(), node.clone());
         env.tasks.spawn("fence watch", async move {
             let fenced = fence.watch().await;
@@ -195,8 +245,8 @@ impl Node {
             }
             if let Err(fenced) = self.shared.fence.check_held() {
                 self.stop.send_replace(Some(StopReason::Fenced(format!("fenced by epoch {}: {fenced}", fenced.by))));
-            } else if let Some(reason) = self.shared.log.status().failed {
-                self.stop.send_replace(Some(StopReason::LogFailed(reason)));
+            } else if let Some(stop) = self.log_ended() {
+                self.stop.send_replace(Some(stop));
             } else if let Some(ceiling) = self.shared.clock.wanted_ceiling() {
                 match self.catalog.commit(vec![NodeEdit::RaiseCeiling(ceiling)]).await {
                     Ok(_) => self.shared.clock.raise_ceiling(ceiling),
@@ -204,6 +254,16 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Why the log takes nothing more until the next start, if so.
+    fn log_ended(&self) -> Option<StopReason> {
+        let status = self.shared.log.status();
+        let is_fenced = status.fenced;
+        let text = |reason| format!("another server has taken the log over: {reason}");
+        status
+            .failed
+            .map(|reason| if is_fenced { StopReason::Fenced(text(reason)) } else { StopReason::LogFailed(reason) })
     }
 
     /// Completes when the node must stop, because it may not or can't go on.
@@ -239,17 +299,23 @@ impl Node {
     }
 
     /// Why a database is not served, if it could not be opened.
-    pub(crate) fn reason_not_served(&self, name: &DatabaseName) -> Option<String> {
+    pub fn reason_not_served(&self, name: &DatabaseName) -> Option<String> {
         self.not_served.read().get(name).cloned()
+    }
+
+    /// Long work that runs, and that ended.
+    pub fn operations(&self) -> &Operations {
+        &self.operations
     }
 
     /// The databases by name.
     pub fn databases(&self) -> Vec<DatabaseInfo> {
         let state = self.catalog.state();
-        let infos = state.databases.iter().map(|(name, entry)| DatabaseInfo {
+        let shown = state.databases.iter().filter(|(_, entry)| entry.dropped.is_none());
+        let infos = shown.map(|(name, entry)| DatabaseInfo {
             name: name.clone(),
             created_millis: entry.created.hlc.millis(),
-            retention: entry.retention.clone(),
+            retention: self.database(name).and_then(|database| retention_of(&database.rules())),
         });
         infos.collect()
     }
@@ -259,12 +325,30 @@ impl Node {
         self.databases.read().get(name).cloned()
     }
 
-    pub(crate) fn open_now(&self) -> Vec<Arc<Database>> {
+    /// The databases that are served.
+    pub(crate) fn served_now(&self) -> Vec<Arc<Database>> {
         self.databases.read().values().cloned().collect()
+    }
+
+    /// The databases that are open: those that are served, and those that were dropped.
+    pub(crate) fn open_now(&self) -> Vec<Arc<Database>> {
+        let mut open = self.served_now();
+        open.extend(self.dropped.read().values().cloned());
+        open
     }
 
     /// Makes a database, with the rules of `*`. False if it was there.
     pub async fn create_database(&self, name: &DatabaseName) -> Result<bool, WriteError> {
+        self.create_database_keeping(name, None).await
+    }
+
+    /// Makes a database, with the rules of `*` and rows of all tables kept for so long; no time at all is for ever.
+    /// False if it was there.
+    pub async fn create_database_keeping(
+        &self,
+        name: &DatabaseName,
+        retention: Option<Duration>,
+    ) -> Result<bool, WriteError> {
         let _one_at_a_time = self.creating.lock().await;
         if self.database(name).is_some() {
             return Ok(false);
@@ -275,9 +359,14 @@ impl Node {
         if self.is_stopping() {
             return Err(WriteError::Stopping);
         }
+        let retention = retention.map(retention_text);
+        if self.make_again(name, retention.clone()).await? {
+            return Ok(true);
+        }
         self.shared.clock.catch_up().await;
         let created = self.shared.clock.stamp().ok_or(WriteError::NoStamps)?;
-        let edit = NodeEdit::CreateDatabase { name: name.clone(), entry: DatabaseEntry { created, retention: None } };
+        let edit =
+            NodeEdit::CreateDatabase { name: name.clone(), entry: DatabaseEntry { created, retention, dropped: None } };
         self.catalog.commit(vec![edit]).await.map_err(|error| WriteError::Catalog(error.to_string()))?;
         let database =
             self.open_database(name, created, None).await.map_err(|error| WriteError::Catalog(error.to_string()))?;
@@ -311,6 +400,17 @@ impl Node {
     }
 }
 
+/// How long rows are kept, as rules have it.
+fn retention_text(retention: Duration) -> String {
+    if retention.is_zero() { "forever".to_owned() } else { format_duration(retention) }
+}
+
+/// The retention of tables that only a rule for all tables is for.
+fn retention_of(rules: &Rules) -> Option<String> {
+    let rule = rules.lifecycle.retain.rules.iter().find(|rule| rule.tables.is_all())?;
+    rule.after.map(format_duration)
+}
+
 async fn claim(
     env: &Env,
     objects: &Arc<dyn ObjectStore>,
@@ -322,26 +422,64 @@ async fn claim(
     let fence = epoch::claim(objects, &layout, env, incarnation)
         .await
         .map_err(|error| OpenError::Claim { node: config.node_id.clone(), reason: error.to_string() })?;
+    // After the claim: a restore looks for claims after it has left its note.
+    let note = backup::unfinished(objects, &layout, &env.clock).await;
+    let restoring = |backup| OpenError::Restoring { node: config.node_id.clone(), backup };
+    if let Some(backup) = note.map_err(|error| OpenError::Objects(error.to_string()))? {
+        return Err(restoring(backup));
+    }
     Ok(Owner { store: objects.clone(), layout, env: env.clone(), fence, checkpoints: config.checkpoints })
 }
 
-fn log_config(config: &NodeConfig) -> LogConfig {
-    LogConfig::new(match &config.log {
+/// Where the log is. In an object store, it is opened when the epoch is claimed and the node's catalog carries it: no
+/// older process can commit any more, and opening takes from it the power to acknowledge.
+fn log_config(config: &NodeConfig, owner: &Owner, catalog: &NodeCatalog) -> LogConfig {
+    let home = match &config.log {
         LogHome::Disk(dir) => Home::Disk { dir: dir.clone() },
-        LogHome::Memory => Home::Memory { limit: ByteSize(config.memory.0 / 8) },
-    })
+        LogHome::Memory => Home::Memory { limit: log_queue(config) },
+        LogHome::ObjectStore => Home::ObjectStore(ObjectHome {
+            store: owner.store.clone(),
+            folder: owner.layout.log(),
+            epoch: owner.fence.epoch(),
+            known: catalog.state().log_id,
+            flush_every: ObjectHome::FLUSH_EVERY,
+        }),
+    };
+    match &config.log {
+        LogHome::ObjectStore => LogConfig { pending_limit: log_queue(config), ..LogConfig::new(home) },
+        LogHome::Disk(_) | LogHome::Memory => {
+            let log = LogConfig::new(home);
+            LogConfig { pending_limit: log.pending_limit.min(log_queue(config)), ..log }
+        }
+    }
+}
+
+/// The budget by its parts.
+fn budget(config: &NodeConfig) -> Budget {
+    let budget = Budget::new(config.memory, &config.resources.shares);
+    match &config.log {
+        LogHome::Memory | LogHome::ObjectStore => budget.with_log_in_memory(log_queue(config)),
+        LogHome::Disk(_) => budget,
+    }
+}
+
+/// What the log may hold in memory.
+fn log_queue(config: &NodeConfig) -> ByteSize {
+    ByteSize(config.memory.0 / 8)
 }
 
 /// What all queries together may reserve.
 pub(crate) fn query_memory(config: &NodeConfig) -> ByteSize {
-    ByteSize(config.memory.0 / 4)
+    budget(config).queries
 }
 
 fn engine(env: &Env, config: &NodeConfig, objects: &Arc<dyn ObjectStore>) -> Result<Engine, OpenError> {
     let engine = EngineConfig {
         memory: query_memory(config),
+        caches: budget(config).caches,
         target_partitions: config.query_threads,
         spill_dir: config.spill_dir.clone(),
+        spill_limit: config.resources.spill,
         batch_size: QUERY_BATCH_ROWS,
         clock: env.clock.clone(),
     };
@@ -358,8 +496,5 @@ fn report(opened: &Opened, known: Option<ochre_types::LogId>) {
             ?torn,
             "the log ended in an unfinished write, as after a crash: it was cut off and set aside; nothing of it had been acknowledged"
         );
-    }
-    for damage in &opened.damage {
-        tracing::error!(?damage, "the log is damaged: the rest is served");
     }
 }

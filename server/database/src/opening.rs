@@ -10,9 +10,10 @@ use ochre_store::persist::Persister;
 use ochre_types::rules::{Problems, Rules};
 use ochre_types::{DatabaseName, Sequence, Stamp};
 
+use crate::damage;
 use crate::database::{Database, Parts};
 use crate::error::OpenError;
-use crate::node::Node;
+use crate::node::{LogHome, Node};
 use crate::replay::Replay;
 use crate::rules::{RulesInForce, adopted};
 use crate::schema::Schema;
@@ -25,6 +26,10 @@ impl Node {
         }
         for (name, entry) in &state.databases {
             match self.open_database(name, entry.created, Some(opened)).await {
+                Ok(database) if entry.dropped.is_some() => {
+                    database.acceptor.refuse_all();
+                    self.dropped.write().insert(name.clone(), database);
+                }
                 Ok(database) => {
                     self.databases.write().insert(name.clone(), database);
                 }
@@ -47,14 +52,20 @@ impl Node {
     ) -> Result<Arc<Database>, OpenError> {
         let catalog = Catalog::open(&self.owner, name, created).await.map_err(|error| match &error {
             catalog::OpenError::Load(LoadError::Damaged { .. } | LoadError::OtherDatabase { .. }) => {
+                if let catalog::OpenError::Load(LoadError::Damaged { revisions, .. }) = &error {
+                    damage::report_lost(&self.damage, name, revisions);
+                }
                 OpenError::Unusable { database: name.clone(), reason: error.to_string() }
             }
             _ => OpenError::Catalog { what: format!("database {name}"), reason: error.to_string() },
         })?;
+        damage::report_copies(&self.damage, Some(name), catalog.found_damaged());
+        catalog.verify_with(self.objects.clone(), self.owner.layout.clone());
         let catalog = Arc::new(catalog);
-        let state = catalog.state();
         let shared = &self.shared;
         let log_id = shared.log.log_id();
+        self.expect_late_rows(name, &catalog).await?;
+        let state = catalog.state();
         let buffer = Buffer::restore(&state, &self.owner.layout, log_id, shared.incarnation, shared.memory.clone());
         let buffer = Arc::new(buffer);
         let schema = Arc::new(Schema::default());
@@ -85,8 +96,23 @@ impl Node {
         let predecessor = opened.and_then(|opened| opened.databases.get(name)?.predecessor).unwrap_or_default();
         let running = lifecycle.clone();
         shared.env.tasks.spawn("lifecycle", running.run());
+        shared.env.tasks.spawn("upkeep", lifecycle.clone().run_upkeep());
         let parts = Parts { name: name.clone(), rules, schema, buffer, catalog, lifecycle, predecessor };
         Ok(Arc::new(Database::new(shared.clone(), parts)))
+    }
+
+    /// Rows that were acknowledged into another log than this one may still come, with older stamps than rows that are
+    /// here: as in a database that has met a peer, versions are not settled at once, so that those find their place.
+    async fn expect_late_rows(&self, name: &DatabaseName, catalog: &Catalog) -> Result<(), OpenError> {
+        let state = catalog.state();
+        let other_log = state.low_water.is_some_and(|mark| mark.log != self.shared.log.log_id());
+        if state.met_peer || self.config.log == LogHome::Memory || !(other_log || self.other_log) {
+            return Ok(());
+        }
+        let committed = catalog.commit(vec![Edit::MeetPeer]).await;
+        committed
+            .map(drop)
+            .map_err(|error| OpenError::Catalog { what: format!("database {name}"), reason: error.to_string() })
     }
 
     /// The rules that the catalog holds. A new database gets those of `*` first, and so does one that was made just
@@ -104,12 +130,12 @@ impl Node {
         };
         let defaults = &self.config.rules;
         let state = self.catalog.state();
-        if let Some(default) = &state.default_rules
-            && catalog.state().rules.is_none()
-            && (is_new || created.hlc.millis() >= default.applied_millis)
-        {
+        let default = state.default_rules.as_ref();
+        let default = default.filter(|default| is_new || created.hlc.millis() >= default.applied_millis);
+        let retention = state.databases.get(name).and_then(|entry| entry.retention.as_deref());
+        if catalog.state().rules.is_none() && (default.is_some() || retention.is_some()) {
             let now = self.shared.env.clock.wall_millis();
-            let record = adopted(default, name, defaults, now).map_err(unusable)?;
+            let record = adopted(default, retention, name, defaults, now).map_err(unusable)?;
             catalog
                 .commit(vec![Edit::SetRules(record)])
                 .await
@@ -137,7 +163,9 @@ impl Node {
         };
         let memory = self.shared.memory.clone();
         let lifecycle = Lifecycle::new(buffer.clone(), catalog.clone(), persister, memory, rules.buffer, on_low_water);
-        lifecycle.set_rules(rules.buffer, rules.lifecycle.sort.clone());
+        let clock = self.shared.clock.clone();
+        let lifecycle = lifecycle.sharing(move || clock.now(), self.shared.joining.clone());
+        lifecycle.set_rules(rules.buffer, rules.lifecycle.clone());
         lifecycle
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use ochre_batch::codec;
+use ochre_batch::{codec, tombstone};
 use ochre_env::Env;
 use ochre_env::planted::{self, Planted};
-use ochre_log::{Frame, FrameKind, Log, LogError, ReadItem};
+use ochre_log::{Frame, FrameHeader, FrameKind, Log, LogError, ReadItem};
 use ochre_store::buffer::{Buffer, Placed};
 use ochre_store::lifecycle::{Demand, Lifecycle};
 use ochre_store::memory::{BufferMemory, Pressure};
@@ -61,6 +61,10 @@ impl Replay<'_> {
                     tracing::error!(database = %self.database, ?damage, "a part of the log is damaged: its rows are missing until they are written again or fetched from a peer");
                     replayed.damaged += 1;
                 }
+                Ok(Some(ReadItem::Gap { first, last })) => {
+                    tracing::warn!(database = %self.database, %first, %last, "frames of the log were lost and moved aside by a repair: their rows are missing until they are written again or fetched from a peer");
+                    replayed.damaged += 1;
+                }
                 // Without a mark for this log, as when another server had the prefix meanwhile, the replay began at its
                 // very beginning; what the log has dropped since was in chunks.
                 Err(LogError::Gone { oldest, .. }) if after == Sequence::ZERO => {
@@ -80,14 +84,24 @@ impl Replay<'_> {
 
     async fn apply(&self, frame: Frame) -> Result<u64, OpenError> {
         let header = &frame.header;
-        if header.kind != FrameKind::Rows {
-            self.buffer.skip_to(header.sequence);
-            return Ok(0);
-        }
         let failed = |reason: String| OpenError::Unusable {
             database: self.database.clone(),
             reason: format!("its log can't be replayed: {reason}"),
         };
+        match header.kind {
+            FrameKind::Rows => {}
+            FrameKind::Tombstone => {
+                let tombstone = tombstone::decode(&frame.payload);
+                let tombstone = tombstone.map_err(|error| failed(format!("frame {}: {error}", header.sequence)))?;
+                self.buffer.apply_tombstone(placed(header), &Arc::new(tombstone.clone()));
+                self.schema.erase(&tombstone, self.buffer);
+                return Ok(0);
+            }
+            FrameKind::Start => {
+                self.buffer.skip_to(header.sequence);
+                return Ok(0);
+            }
+        }
         if header.min_reader > codec::FORMAT {
             return Err(failed(format!(
                 "frame {} needs a reader of batch format {}, and this release reads up to {}: start a newer release",
@@ -104,19 +118,22 @@ impl Replay<'_> {
             .await;
         let (parts, batch) = decoded.map_err(|error| failed(format!("frame {}: {error}", header.sequence)))?;
         self.schema.merge(&batch);
-        let placed = Placed {
-            sequence: header.sequence,
-            stamp: header.stamp,
-            origin: header.origin,
-            origin_sequence: header.origin_sequence,
-        };
         let now = self.env.clock.monotonic();
         self.buffer
-            .apply(placed, &parts, now)
+            .apply(placed(header), &parts, now)
             .map_err(|error| failed(format!("frame {}: {error}", header.sequence)))?;
         if self.memory.pressure() >= Pressure::Soft {
             self.lifecycle.step(Demand::Due).await.map_err(|error| failed(error.to_string()))?;
         }
         Ok(batch.row_count() as u64)
+    }
+}
+
+fn placed(header: &FrameHeader) -> Placed {
+    Placed {
+        sequence: header.sequence,
+        stamp: header.stamp,
+        origin: header.origin,
+        origin_sequence: header.origin_sequence,
     }
 }

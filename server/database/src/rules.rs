@@ -12,19 +12,21 @@
 //! becomes generation 1 of the database. Generation 0 is the server's own defaults, by which also everything is filled
 //! in that a document does not say.
 
+mod admission;
 mod apply;
 mod defaults;
 mod error;
 mod history;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use ochre_ingest::RowFilter;
-use ochre_store::catalog::RulesRecord;
-use ochre_types::TableName;
-use ochre_types::matching::RowMatch;
-use ochre_types::rules::{Document, Problem, Problems, Rules, StoreRule, Target};
+use ochre_store::catalog::{PartitionName, RulesRecord};
+use ochre_types::rules::{Document, Problem, Problems, Rules, Target};
+
+use admission::Admission;
 
 pub use apply::{Applied, Source, Terms};
 pub use error::RulesError;
@@ -40,7 +42,8 @@ pub struct RulesInForce {
     pub document: Option<Arc<Document>>,
     /// What it comes to.
     pub rules: Arc<Rules>,
-    filter: Option<Arc<dyn RowFilter>>,
+    /// Partitions that take no writes. They are the catalog's, and in force together with the rules.
+    closed: Arc<BTreeSet<PartitionName>>,
 }
 
 impl RulesInForce {
@@ -61,16 +64,18 @@ impl RulesInForce {
     }
 
     fn new(generation: u64, document: Option<Arc<Document>>, rules: Rules) -> Self {
-        let filter = match &rules.store {
-            StoreRule::Match(kept) => Some(Arc::new(Kept(kept.clone())) as Arc<dyn RowFilter>),
-            StoreRule::All | StoreRule::None => None,
-        };
-        Self { generation, document, rules: Arc::new(rules), filter }
+        Self { generation, document, rules: Arc::new(rules), closed: Arc::default() }
     }
 
-    /// What refuses rows that the rules do not keep; `None` if they keep all.
-    pub(crate) fn filter(&self) -> Option<Arc<dyn RowFilter>> {
-        self.filter.clone()
+    /// The same with these partitions closed.
+    pub(crate) fn closing(&self, closed: &BTreeSet<PartitionName>) -> Self {
+        let (document, rules) = (self.document.clone(), self.rules.clone());
+        Self { generation: self.generation, document, rules, closed: Arc::new(closed.clone()) }
+    }
+
+    /// What refuses rows at `now` (by the hybrid clock, in nanoseconds since 1970-01-01 UTC); `None` if all are taken.
+    pub(crate) fn filter(&self, now: i64) -> Option<Arc<dyn RowFilter>> {
+        Admission::of(&self.rules, &self.closed, now)
     }
 
     /// The line of the document that says what is at `path`, from 1; `None` if none does.
@@ -95,17 +100,6 @@ pub(crate) fn parse(record: &RulesRecord, defaults: &Rules) -> Result<Document, 
             column: None,
             message: format!("the document is no text: {error}"),
         }])),
-    }
-}
-
-/// Keeps the rows of a match and refuses the others.
-#[derive(Debug)]
-struct Kept(RowMatch);
-
-impl RowFilter for Kept {
-    fn refuse<'a>(&self, table: &TableName, tag: &dyn Fn(&str) -> Option<&'a str>, time: i64) -> Option<String> {
-        let is_kept = self.0.admits(table, tag, time);
-        (!is_kept).then(|| "the row does not match store.match in the database's rules, and is not kept".to_owned())
     }
 }
 

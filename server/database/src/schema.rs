@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use ochre_batch::Batch;
 use ochre_batch::builder::KnownColumns;
+use ochre_store::buffer::Buffer;
 use ochre_store::snapshot::TableColumn;
+use ochre_types::tombstone::Tombstone;
 use ochre_types::{ColumnId, ColumnKind, ColumnName, TableName};
 use parking_lot::RwLock;
 
@@ -59,9 +61,40 @@ impl Schema {
 
     /// Adds a table's columns as the catalog has them; of one name, the kind that was seen first counts.
     pub fn restore(&self, table: &TableName, columns: &[TableColumn]) {
+        if columns.is_empty() {
+            return;
+        }
         let mut by_age: Vec<&TableColumn> = columns.iter().collect();
         by_age.sort_by_key(|column| (column.first_seen, column.id.kind));
         self.add(table, by_age.into_iter().map(|column| &column.id).filter(|id| id.kind != ColumnKind::Time));
+    }
+
+    /// Forgets the columns of what a tombstone drops, or learns again those of what it brings back.
+    pub fn erase(&self, tombstone: &Tombstone, buffer: &Buffer) {
+        if !tombstone.is_in_force() {
+            self.restore_erased(&Tombstone { reverted: None, ..tombstone.clone() }, buffer);
+            return;
+        }
+        self.tables.write().retain(|table, _| !tombstone.drops(table));
+    }
+
+    /// Learns again the columns of what a tombstone dropped, as they are in the buffer.
+    pub fn restore_erased(&self, tombstone: &Tombstone, buffer: &Buffer) {
+        for table in buffer.all_tables().iter().filter(|table| tombstone.drops(table)) {
+            let dropped = buffer.dropped_columns(table.as_str()).remove(&tombstone.stamp);
+            self.restore(table, &buffer.columns(table.as_str()).unwrap_or_default());
+            self.restore(table, &dropped.unwrap_or_default());
+        }
+    }
+
+    /// Whether a table is known.
+    pub fn has(&self, table: &TableName) -> bool {
+        self.tables.read().contains_key(table)
+    }
+
+    /// The kind of a table's column, by its plain name.
+    pub fn kind(&self, table: &str, column: &ColumnName) -> Option<ColumnKind> {
+        self.tables.read().get(table)?.get(column).copied()
     }
 
     /// The tables, at most `limit`, in which a column of this name has another kind than `pinned`.

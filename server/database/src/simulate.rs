@@ -76,7 +76,8 @@ pub struct TableLoad {
 pub fn simulate(rules: &Rules, lines: &[u8], options: &Options) -> Simulation {
     let in_force = Arc::new(RulesInForce::defaults(rules));
     let known = PinnedSchema::new(Arc::new(Schema::default()), in_force.clone());
-    let options = Options { limits: rules.limits, admit: in_force.filter(), accept_partial: true, ..options.clone() };
+    let admit = in_force.filter(options.default_time);
+    let options = Options { limits: rules.limits, admit, accept_partial: true, ..options.clone() };
     let parsed = line_protocol::parse(lines, &known as &dyn KnownColumns, &options);
     let partitions = loads(&parsed.batch, rules);
     let tables = partitions.chunk_by(|a, b| a.table == b.table).map(table_load).collect();

@@ -31,7 +31,9 @@ impl Source for DatabaseSource {
     }
 
     fn snapshot(&self, table: &str) -> Option<TableSnapshot> {
-        self.database.buffer.snapshot(table)
+        let mut snapshot = self.database.buffer.snapshot(table)?;
+        snapshot.visible_from = self.database.lifecycle.visible_from(&snapshot.table);
+        Some(snapshot)
     }
 
     fn system_tables(&self) -> Vec<SystemTable> {

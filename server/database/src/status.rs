@@ -1,8 +1,13 @@
 //! What a node tells about itself: for `ochre status` and for metrics.
 
+use std::collections::BTreeMap;
+
 use ochre_log::LogStatus;
+use ochre_query::QueryUse;
 use ochre_types::{DatabaseName, Epoch, Incarnation, NodeId, Sequence};
 
+use crate::budget::ShareStatus;
+use crate::damage::DamageKind;
 use crate::database::WriteTotals;
 use crate::node::{Health, Node};
 
@@ -25,10 +30,18 @@ pub struct NodeStatus {
     pub buffer_peak_bytes: u64,
     /// Bytes that they may hold.
     pub buffer_limit_bytes: u64,
+    /// The parts of the memory.
+    pub memory: Vec<ShareStatus>,
+    /// What queries hold.
+    pub queries: QueryUse,
     /// The log.
     pub log: LogStatus,
     /// The highest fence that was ever presented with rules; 0 before the first.
     pub fence: u64,
+    /// Things that are damaged, set aside among them.
+    pub damaged: u64,
+    /// How often damage was found since the start, by kind.
+    pub damage_found: BTreeMap<DamageKind, u64>,
     /// Its databases by name.
     pub databases: Vec<DatabaseStatus>,
 }
@@ -75,9 +88,13 @@ impl Node {
             buffer_bytes: memory.held(),
             buffer_peak_bytes: memory.peak(),
             buffer_limit_bytes: memory.limit(),
+            memory: self.memory_shares(),
+            queries: self.engine.usage(),
             log: self.shared.log.status(),
             fence: self.fence(),
-            databases: self.open_now().iter().map(|database| database.status()).collect(),
+            damaged: self.damage().len() as u64,
+            damage_found: self.damage_totals(),
+            databases: self.served_now().iter().map(|database| database.status()).collect(),
         }
     }
 }

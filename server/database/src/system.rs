@@ -7,8 +7,10 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use ochre_query::SystemTable;
 use ochre_store::snapshot::TableSnapshot;
+use ochre_types::Hlc;
 
 use crate::database::Database;
+use crate::deletes::Receipt;
 use crate::node::Node;
 
 const TEXT: DataType = DataType::Utf8;
@@ -26,7 +28,7 @@ enum Value {
     Time(i64),
 }
 
-const TABLES: [(&str, Columns); 8] = [
+const TABLES: [(&str, Columns); 11] = [
     ("databases", &[("database", TEXT), ("created", TIME), ("retention", TEXT), ("tables", COUNT)]),
     (
         "tables",
@@ -83,6 +85,48 @@ const TABLES: [(&str, Columns); 8] = [
         ],
     ),
     ("rules", &[("database", TEXT), ("path", TEXT), ("value", TEXT), ("line", COUNT)]),
+    (
+        "damage",
+        &[
+            ("found", TIME),
+            ("kind", TEXT),
+            ("database", TEXT),
+            ("table", TEXT),
+            ("place", TEXT),
+            ("what", TEXT),
+            ("missing", TEXT),
+            ("advice", TEXT),
+        ],
+    ),
+    (
+        "operations",
+        &[
+            ("id", TEXT),
+            ("kind", TEXT),
+            ("database", TEXT),
+            ("target", TEXT),
+            ("state", TEXT),
+            ("done", COUNT),
+            ("total", COUNT),
+            ("unit", TEXT),
+            ("started", TIME),
+            ("ended", TIME),
+            ("message", TEXT),
+            ("begun_by", TEXT),
+        ],
+    ),
+    (
+        "deletes",
+        &[
+            ("id", TEXT),
+            ("deleted", TEXT),
+            ("accepted", TIME),
+            ("objects_left", COUNT),
+            ("gone", TIME),
+            ("undrop_until", TIME),
+            ("reverted", TIME),
+        ],
+    ),
     ("rules_history", &[("generation", COUNT), ("applied_at", TIME), ("applied_by", TEXT), ("fence", COUNT)]),
 ];
 
@@ -105,12 +149,38 @@ pub fn rows(node: &Node, database: &Database, name: &str) -> RecordBatch {
         "columns" => snapshots(database).iter().flat_map(column_rows).collect(),
         "partitions" => snapshots(database).iter().flat_map(partition_rows).collect(),
         "chunks" => snapshots(database).iter().flat_map(chunk_rows).collect(),
+        "operations" => operations(node, database),
+        "damage" => damage(node, database),
+        "deletes" => deletes(database),
         "rules" => rules(database),
         "rules_history" => rules_history(database),
         _ => log(node),
     };
+    batch(name, &rows)
+}
+
+/// The system tables of a database of which there are only snapshots of its tables.
+const OF_SNAPSHOTS: [&str; 4] = ["tables", "columns", "partitions", "chunks"];
+
+/// Those of them that can be told from snapshots alone.
+pub fn tables_of_snapshots() -> Vec<SystemTable> {
+    tables().into_iter().filter(|table| OF_SNAPSHOTS.contains(&table.name)).collect()
+}
+
+/// The rows of one of [`tables_of_snapshots`].
+pub fn rows_of_snapshots(snapshots: &[TableSnapshot], name: &str) -> RecordBatch {
+    let rows: Vec<Vec<Value>> = match name {
+        "tables" => snapshots.iter().map(table_row).collect(),
+        "columns" => snapshots.iter().flat_map(column_rows).collect(),
+        "partitions" => snapshots.iter().flat_map(partition_rows).collect(),
+        _ => snapshots.iter().flat_map(chunk_rows).collect(),
+    };
+    batch(name, &rows)
+}
+
+fn batch(name: &str, rows: &[Vec<Value>]) -> RecordBatch {
     let columns = TABLES.iter().find(|(table, _)| *table == name).map_or(TABLES[5].1, |(_, columns)| columns);
-    let arrays = columns.iter().enumerate().map(|(index, (_, data_type))| array(&rows, index, data_type)).collect();
+    let arrays = columns.iter().enumerate().map(|(index, (_, data_type))| array(rows, index, data_type)).collect();
     RecordBatch::try_new(schema(columns), arrays).expect("every row has a value of its column's type for each column")
 }
 
@@ -256,6 +326,68 @@ fn log(node: &Node) -> Vec<Vec<Value>> {
             ]
         })
         .collect()
+}
+
+/// That of the database, and that of which it is not known or which concerns all.
+fn damage(node: &Node, database: &Database) -> Vec<Vec<Value>> {
+    let found = node.damage().into_iter();
+    found
+        .filter(|found| found.damage.database.as_ref().is_none_or(|name| name == database.name()))
+        .map(|found| {
+            let damage = found.damage;
+            vec![
+                millis(found.at_millis),
+                text(damage.kind),
+                Value::Text(damage.database.map(|name| name.to_string())),
+                Value::Text(damage.table.map(|name| name.to_string())),
+                text(damage.place),
+                text(damage.what),
+                text(damage.missing),
+                text(damage.advice),
+            ]
+        })
+        .collect()
+}
+
+/// Those of the database, and those that concern all.
+fn operations(node: &Node, database: &Database) -> Vec<Vec<Value>> {
+    let operations = node.operations.list().into_iter();
+    operations
+        .filter(|operation| operation.work.database.as_ref().is_none_or(|name| name == database.name()))
+        .map(|operation| {
+            vec![
+                text(operation.id),
+                text(operation.work.kind),
+                Value::Text(operation.work.database.as_ref().map(ToString::to_string)),
+                text(operation.work.target),
+                text(operation.state.name()),
+                Value::Count(Some(operation.done)),
+                Value::Count(Some(operation.total).filter(|total| *total > 0)),
+                text(operation.work.unit),
+                millis(operation.started_millis),
+                operation.ended_millis.map_or(Value::Text(None), millis),
+                text(operation.message),
+                text(operation.work.begun_by),
+            ]
+        })
+        .collect()
+}
+
+/// The deletions that are known, newest first.
+fn deletes(database: &Database) -> Vec<Vec<Value>> {
+    let at = |hlc: Option<Hlc>| hlc.map_or(Value::Text(None), |hlc| millis(hlc.millis()));
+    let row = |receipt: Receipt| {
+        vec![
+            text(receipt.id),
+            text(receipt.what),
+            at(Some(receipt.accepted)),
+            Value::Count(Some(receipt.objects_left)),
+            at(receipt.gone),
+            at(receipt.undrop_until),
+            at(receipt.reverted),
+        ]
+    };
+    database.deletes().into_iter().map(row).collect()
 }
 
 /// Every field with its value in force, and the line of the document that says it.

@@ -15,8 +15,11 @@ use ochre_types::{ByteSize, DatabaseName};
 
 use super::*;
 
+mod damage;
+mod deletes;
 mod effects;
 mod explain;
+mod memory;
 mod race;
 mod rules;
 mod tokens;
@@ -38,6 +41,7 @@ async fn open_with(objects: &Objects, dir: &FilePath, memory: ByteSize) -> (std:
         prefix: Path::default(),
         log: LogHome::Disk(dir.to_owned()),
         memory,
+        resources: Default::default(),
         rules: Rules::default(),
         auto_create: true,
         spill_dir: None,
@@ -185,8 +189,10 @@ async fn a_damaged_catalog_takes_only_its_own_database_away() {
     let folder = Path::from("a/broken/catalog");
     for object in objects.list_with_delimiter(Some(&folder)).await.unwrap().objects {
         let mut bytes = objects.get(&object.location).await.unwrap().bytes().await.unwrap().to_vec();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
+        // Both copies.
+        let half = bytes.len() / 2;
+        bytes[half / 2] ^= 1;
+        bytes[half + half / 2] ^= 1;
         objects.put(&object.location, bytes.into()).await.unwrap();
     }
 

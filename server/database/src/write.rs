@@ -5,22 +5,30 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use ochre_batch::Batch;
 use ochre_ingest::arrow::{self, Roles};
 use ochre_ingest::line_protocol::{self, Options, Rejected};
-use ochre_store::memory::Pressure;
+use ochre_store::memory::{Held, Pressure};
 use ochre_types::TableName;
 use ochre_types::rules::StoreRule;
 
 use crate::accept::Prepared;
+use crate::budget::{cell_limit, write_limit};
 use crate::database::Database;
 use crate::error::WriteError;
 use crate::rules::RulesInForce;
 use crate::schema::PinnedSchema;
 
+/// Bytes that a write of lines takes for each byte of its body, about: its rows, and their copy for the log.
+const PER_BODY_BYTE: u64 = 2;
+/// Bytes that a write of columns takes for each byte of its columns.
+const PER_COLUMN_BYTE: u64 = 2;
+/// How long a write waits for memory before it is pushed back.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a write is made anew because the schema or the rules changed under it.
 const RETRIES: usize = 10;
 
@@ -64,7 +72,12 @@ impl Database {
 
     /// Stores a batch that was built against this database's schema.
     pub async fn write(&self, batch: Batch) -> Result<(), WriteError> {
-        self.under_rules(|rules| self.store(batch.clone(), rules)).await
+        let bytes = batch.memory_size() as u64;
+        let store = |rules| async {
+            let room = self.room_for(bytes.saturating_mul(PER_COLUMN_BYTE)).await?;
+            self.store(batch.clone(), rules, room).await
+        };
+        self.under_rules(store).await
     }
 
     /// Makes a write under the rules in force; if they or the schema change meanwhile, anew.
@@ -105,15 +118,22 @@ impl Database {
         options: &Options,
         rules: Arc<RulesInForce>,
     ) -> Result<Written, WriteError> {
+        let room = self.room_for((body.len() as u64).saturating_mul(PER_BODY_BYTE)).await?;
         let known = PinnedSchema::new(self.schema.clone(), rules.clone());
-        let options = Options { limits: rules.rules.limits, admit: rules.filter(), ..options.clone() };
+        let admit = rules.filter(self.shared.clock.now_nanos());
+        let max_cells = cell_limit(&self.shared.memory);
+        let options = Options { limits: rules.rules.limits, admit, max_cells, ..options.clone() };
         let body = body.clone();
         let parsed = self.shared.env.compute.run(move || line_protocol::parse(&body, &known, &options)).await;
+        if let Some(limit) = parsed.too_many_cells {
+            let reason = format!("it has more than {limit} values, rows times columns");
+            return Err(WriteError::TooLarge { reason });
+        }
         let written = Written { lines: parsed.lines, rejected: parsed.rejected, rejected_total: parsed.rejected_total };
         if parsed.batch.is_empty() {
             return Ok(Written { lines: 0, ..written });
         }
-        self.store(parsed.batch, rules).await?;
+        self.store(parsed.batch, rules, room).await?;
         Ok(written)
     }
 
@@ -124,22 +144,74 @@ impl Database {
         roles: &Roles,
         rules: Arc<RulesInForce>,
     ) -> Result<u64, WriteError> {
+        let cells = rows.num_columns().saturating_mul(rows.num_rows());
+        let limit = cell_limit(&self.shared.memory);
+        if cells > limit {
+            let reason = format!("it has {cells} values, rows times columns, and {limit} are allowed");
+            return Err(WriteError::TooLarge { reason });
+        }
+        let bytes = rows.get_array_memory_size() as u64;
+        let room = self.room_for(bytes.saturating_mul(PER_COLUMN_BYTE)).await?;
         let known = PinnedSchema::new(self.schema.clone(), rules.clone());
         let (table, rows, roles, under) = (table.clone(), rows.clone(), roles.clone(), rules.clone());
+        let now = self.shared.clock.now_nanos();
         let read = move || {
-            let filter = under.filter();
+            let filter = under.filter(now);
             arrow::read(&table, &rows, &known, &roles, &under.rules.limits, filter.as_deref())
         };
         let batch = self.shared.env.compute.run(read).await?;
         let rows = batch.row_count() as u64;
         if rows > 0 {
-            self.store(batch, rules).await?;
+            self.store(batch, rules, room).await?;
         }
         Ok(rows)
     }
 
-    async fn store(&self, batch: Batch, rules: Arc<RulesInForce>) -> Result<(), WriteError> {
+    /// Counts `bytes` as held, waiting a moment for room; chunks are persisted early for it.
+    ///
+    /// # Errors
+    /// [`WriteError::MemoryFull`] if there is no room in time.
+    async fn room_for(&self, bytes: u64) -> Result<Held, WriteError> {
+        let memory = &self.shared.memory;
+        // An estimate may be too high: what the write really takes is known once it is prepared.
+        let bytes = bytes.min(write_limit(memory));
+        if let Some(room) = memory.try_hold(bytes) {
+            if memory.pressure() >= Pressure::Soft {
+                self.lifecycle.wake();
+            }
+            return Ok(room);
+        }
+        let _wanted = memory.want(bytes);
+        let mut patience = std::pin::pin!(self.shared.env.clock.sleep(PATIENCE));
+        loop {
+            let released = memory.released();
+            if let Some(room) = memory.try_hold(bytes) {
+                return Ok(room);
+            }
+            self.lifecycle.wake();
+            tokio::select! {
+                biased;
+                () = released => {}
+                () = &mut patience => {
+                    return Err(WriteError::MemoryFull { held: memory.held(), limit: memory.limit() });
+                }
+            }
+        }
+    }
+
+    /// Makes `room` be of `bytes`.
+    async fn resize(&self, mut room: Held, bytes: u64) -> Result<Held, WriteError> {
+        match bytes.checked_sub(room.bytes()) {
+            None | Some(0) => room.set(bytes),
+            Some(more) => room.absorb(self.room_for(more).await?),
+        }
+        Ok(room)
+    }
+
+    async fn store(&self, batch: Batch, rules: Arc<RulesInForce>, room: Held) -> Result<(), WriteError> {
         self.check_fence().await?;
+        // A reader that lags too far may hold clients' writes up.
+        self.shared.log.admit(self.name()).await?;
         let limit = rules.rules.limits.partitions_per_write;
         let prepared = self.shared.env.compute.run(move || Prepared::new(batch, rules)).await;
         let touched = match &prepared {
@@ -150,22 +222,23 @@ impl Database {
         let now = self.shared.env.clock.monotonic();
         self.alarm.note_write(self.name(), touched, limit, now, || self.buffer.partition_load());
         let prepared = prepared?;
-        let bytes = prepared.memory_size();
-        let memory = &self.shared.memory;
-        let pressure = memory.pressure_with(bytes);
-        if pressure >= Pressure::Soft {
-            self.lifecycle.wake();
+        let (bytes, rows, limit) = (prepared.memory_size(), prepared.rows(), write_limit(&self.shared.memory));
+        if bytes > limit {
+            let reason = format!("it takes {bytes} bytes, and {limit} are allowed");
+            return Err(WriteError::TooLarge { reason });
         }
-        if pressure == Pressure::Hard {
-            return Err(WriteError::MemoryFull { held: memory.held(), limit: memory.limit() });
-        }
+        let room = self.resize(room, bytes).await?;
         self.shared.clock.catch_up().await;
-        let logged = self.acceptor.log(prepared, memory.hold(bytes))?;
+        let logged = self.acceptor.log(prepared, room)?;
+        if let Some(appended) = logged.accepted() {
+            let log = &self.shared.log;
+            self.counters.unlogged.watch(log, self.name(), appended.clone(), rows, now);
+        }
         self.acceptor.settle(&logged, self.shared.env.clock.monotonic()).await?;
         self.check_fence().await
     }
 
-    async fn check_fence(&self) -> Result<(), WriteError> {
+    pub(crate) async fn check_fence(&self) -> Result<(), WriteError> {
         self.shared.fence.ensure_held().await.map_err(|fenced| WriteError::Fenced(fenced.to_string()))
     }
 

@@ -14,7 +14,8 @@
 
 use std::sync::Arc;
 
-use ochre_batch::{Batch, BatchBuilder, KnownColumns, NoColumns};
+use ochre_batch::builder::MAX_CELLS;
+use ochre_batch::{Batch, BatchBuilder, KnownColumns, NoColumns, RowError};
 use ochre_types::rules::Limits;
 
 use crate::filter::RowFilter;
@@ -73,6 +74,8 @@ pub struct Options {
     pub admit: Option<Arc<dyn RowFilter>>,
     /// Refused lines that are reported; all of them are counted.
     pub max_reported: usize,
+    /// The most cells (rows times columns) that the batch may have; parsing stops at the first line beyond.
+    pub max_cells: usize,
 }
 
 impl Default for Options {
@@ -85,6 +88,7 @@ impl Default for Options {
             limits: Limits::default(),
             admit: None,
             max_reported: 100,
+            max_cells: MAX_CELLS,
         }
     }
 }
@@ -100,6 +104,8 @@ pub struct Parsed {
     pub rejected: Vec<Rejected>,
     /// How many lines were refused; without [`Options::accept_partial`] at most one, since parsing stops there.
     pub rejected_total: usize,
+    /// The most cells that were allowed, if a line went beyond: then there is no batch.
+    pub too_many_cells: Option<usize>,
 }
 
 /// A refused line.
@@ -133,12 +139,18 @@ impl Rejected {
 pub fn parse(body: &[u8], schema: &dyn KnownColumns, options: &Options) -> Parsed {
     let utf8 = Utf8Body::new(body);
     let text = utf8.text();
-    let mut lines = LineParser::new(&utf8, options, BatchBuilder::new(schema, &options.limits));
+    let builder = BatchBuilder::new(schema, &options.limits).with_max_cells(options.max_cells);
+    let mut lines = LineParser::new(&utf8, options, builder);
     let mut report = Report { body, options, rejected: Vec::new(), total: 0, counted_to: 0, line_number: 1 };
     let mut at = 0;
     while let Some(start) = cursor::next_line(text, at) {
         match lines.parse(start) {
             Ok(end) => at = end,
+            Err(LineError::Row(RowError::TooManyCells { limit })) => {
+                let too_many_cells = Some(limit);
+                let (rejected, rejected_total) = (report.rejected, report.total);
+                return Parsed { batch: Batch::default(), lines: 0, rejected, rejected_total, too_many_cells };
+            }
             Err(error) => {
                 let end = line_end(text, start);
                 let error = match utf8.invalid_in(start, end) {
@@ -147,7 +159,14 @@ pub fn parse(body: &[u8], schema: &dyn KnownColumns, options: &Options) -> Parse
                 };
                 report.add(start, end, error);
                 if !options.accept_partial {
-                    return Parsed { batch: Batch::default(), lines: 0, rejected: report.rejected, rejected_total: 1 };
+                    let rejected = report.rejected;
+                    return Parsed {
+                        batch: Batch::default(),
+                        lines: 0,
+                        rejected,
+                        rejected_total: 1,
+                        too_many_cells: None,
+                    };
                 }
                 at = end;
             }
@@ -155,7 +174,13 @@ pub fn parse(body: &[u8], schema: &dyn KnownColumns, options: &Options) -> Parse
     }
     let builder = lines.into_builder();
     let accepted = builder.row_count();
-    Parsed { batch: builder.finish(), lines: accepted, rejected: report.rejected, rejected_total: report.total }
+    Parsed {
+        batch: builder.finish(),
+        lines: accepted,
+        rejected: report.rejected,
+        rejected_total: report.total,
+        too_many_cells: None,
+    }
 }
 
 /// The fuzz target: no bytes make any flavour panic, and what is accepted is counted right.

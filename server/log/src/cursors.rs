@@ -3,11 +3,14 @@
 //! A cursor moves in memory and is flushed lazily, so that after a crash a reader may see some frames again, never
 //! skip one. What pins a segment is the *flushed* position.
 //!
+//! A cursor may have a queue limit (see [`QueueLimit`]). Where that drops frames, the cursor keeps both how far its
+//! reader came and up to where frames were dropped, so that its reader meets an explicit gap, after a restart too.
+//!
 //! The file `cursors`, little-endian; written anew as `cursors.tmp`, synced, renamed over the old one, and the
-//! directory synced:
+//! directory synced. In an object store, the same bytes are a frame of every segment:
 //! ```text
 //!   0  8  magic "OCHRECUR"
-//!   8  2  version: 1
+//!   8  2  version: 2; 1 has no dropped frames
 //!  10  2  zero
 //!  12  4  checksum (CRC-32C) of all other bytes
 //!  16  8  log id
@@ -18,27 +21,35 @@
 //!      2  length of the cursor's name, then the name
 //!      8  version of the cursor's filter
 //!      8  position
+//!      8  the last sequence that was dropped; 0 if none was (from version 2 on)
+//!      8  how many sequences were ever dropped (from version 2 on)
 //! ```
+
+mod codec;
+mod limit;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ochre_env::{Compute, Disk};
 use ochre_types::{DatabaseName, LogId, Sequence};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
+use crate::backlog::{Backlogs, Lag};
 use crate::error::LogError;
-use crate::format::{u16_at, u32_at, u64_at};
+
+pub(crate) use codec::{decode, decode_fields, encode};
+pub(crate) use limit::Dropped;
+pub use limit::{QueueLimit, WhenFull};
 
 /// The file's name within the log's directory.
 pub(crate) const FILE: &str = "cursors";
 /// The longest name of a cursor, in bytes.
 pub const MAX_CURSOR_NAME: usize = 1_024;
 const TEMPORARY: &str = "cursors.tmp";
-const MAGIC: &[u8; 8] = b"OCHRECUR";
-const VERSION: u16 = 1;
-const HEADER: usize = 32;
 
 /// A cursor as it stands now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,13 +64,41 @@ pub struct CursorState {
     pub position: Sequence,
     /// The position that a crash would leave it at.
     pub flushed: Sequence,
+    /// The last sequence that was dropped before the reader came to it; zero, or at most `position`, if nothing is
+    /// missing now.
+    pub dropped_through: Sequence,
+    /// How many sequences were ever dropped.
+    pub dropped_total: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Slot {
     pub version: u64,
     pub position: Sequence,
-    pub flushed: Sequence,
+    pub dropped_through: Sequence,
+    pub dropped_total: u64,
+    /// What a crash would leave of `position` and `dropped_through`.
+    pub flushed: (Sequence, Sequence),
+    pub limit: Option<QueueLimit>,
+    /// Dropped and not yet told in the log.
+    pub untold: u64,
+    /// When a drop was last told.
+    pub told_at: Option<Duration>,
+}
+
+impl Slot {
+    pub fn at(version: u64, position: Sequence) -> Self {
+        Self { version, position, flushed: (position, Sequence::ZERO), ..Self::default() }
+    }
+
+    /// The last sequence that nobody asks for.
+    pub fn passed(&self) -> Sequence {
+        self.position.max(self.dropped_through)
+    }
+
+    fn durable(&self) -> (Sequence, Sequence) {
+        (self.position, self.dropped_through)
+    }
 }
 
 pub(crate) type Slots = BTreeMap<(DatabaseName, String), Slot>;
@@ -73,41 +112,53 @@ pub(crate) struct CursorFile {
     pub log_id: LogId,
 }
 
+/// What makes positions durable.
+#[derive(Debug)]
+pub(crate) enum Keeper {
+    /// Nothing does: they are gone with the process, as the frames are.
+    Memory,
+    File(CursorFile),
+    /// The log's writer, with the next segment.
+    Segments,
+}
+
 #[derive(Debug)]
 pub(crate) struct Cursors {
     slots: Mutex<Slots>,
-    /// `None` for a log in memory.
-    file: Option<CursorFile>,
+    keeper: Keeper,
     /// Held while the file is written.
     turn: Mutex<()>,
+    /// Counts moves, for those who wait for one.
+    pub moved: watch::Sender<u64>,
 }
 
 impl Cursors {
-    pub fn new(slots: Slots, file: Option<CursorFile>) -> Arc<Self> {
-        Arc::new(Self { slots: Mutex::new(slots), file, turn: Mutex::new(()) })
+    pub fn new(slots: Slots, keeper: Keeper) -> Arc<Self> {
+        Arc::new(Self { slots: Mutex::new(slots), keeper, turn: Mutex::new(()), moved: watch::channel(0).0 })
     }
 
-    pub async fn open(
-        self: &Arc<Self>,
+    /// The cursor as it stands if it has this version, else anew at `start`; whether it has to be made durable.
+    pub fn open(
+        &self,
         name: &str,
         database: &DatabaseName,
         version: u64,
         start: Sequence,
-    ) -> Result<CursorState, LogError> {
+    ) -> Result<(CursorState, bool), LogError> {
         if name.len() > MAX_CURSOR_NAME {
             return Err(LogError::TooLarge { what: "cursor name", size: name.len(), limit: MAX_CURSOR_NAME });
         }
         let key = (database.clone(), name.to_owned());
-        {
-            let mut slots = self.slots.lock();
-            match slots.get(&key) {
-                Some(slot) if slot.version == version => return Ok(state(&key, slot)),
-                _ => slots.insert(key.clone(), Slot { version, position: start, flushed: start }),
-            };
+        let mut slots = self.slots.lock();
+        match slots.get(&key) {
+            Some(slot) if slot.version == version => Ok((state(&key, slot), false)),
+            before => {
+                let slot = Slot { limit: before.and_then(|slot| slot.limit), ..Slot::at(version, start) };
+                let opened = state(&key, &slot);
+                slots.insert(key, slot);
+                Ok((opened, true))
+            }
         }
-        self.write().await?;
-        let slots = self.slots.lock();
-        slots.get(&key).map(|slot| state(&key, slot)).ok_or_else(|| missing(name, database))
     }
 
     /// Moves a cursor forward; never back.
@@ -115,54 +166,101 @@ impl Cursors {
         let mut slots = self.slots.lock();
         let slot = slots.get_mut(&(database.clone(), name.to_owned())).ok_or_else(|| missing(name, database))?;
         slot.position = slot.position.max(position);
-        if self.file.is_none() {
-            slot.flushed = slot.position;
+        if matches!(self.keeper, Keeper::Memory) {
+            slot.flushed = slot.durable();
         }
+        drop(slots);
+        self.moved.send_modify(|count| *count += 1);
         Ok(())
     }
 
-    pub async fn delete(self: &Arc<Self>, name: &str, database: &DatabaseName) -> Result<(), LogError> {
+    pub fn remove(&self, name: &str, database: &DatabaseName) -> Result<(), LogError> {
         let removed = self.slots.lock().remove(&(database.clone(), name.to_owned()));
-        if removed.is_none() {
-            return Err(missing(name, database));
-        }
-        self.write().await
+        self.moved.send_modify(|count| *count += 1);
+        removed.map(drop).ok_or_else(|| missing(name, database))
+    }
+
+    pub fn set_limit(&self, name: &str, database: &DatabaseName, limit: Option<QueueLimit>) -> Result<(), LogError> {
+        let mut slots = self.slots.lock();
+        let slot = slots.get_mut(&(database.clone(), name.to_owned())).ok_or_else(|| missing(name, database))?;
+        slot.limit = limit;
+        drop(slots);
+        self.moved.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// How far a cursor's reader came, and up to where frames were dropped.
+    pub fn position(&self, name: &str, database: &DatabaseName) -> Result<(Sequence, Sequence), LogError> {
+        let slots = self.slots.lock();
+        let slot = slots.get(&(database.clone(), name.to_owned())).ok_or_else(|| missing(name, database))?;
+        Ok(slot.durable())
     }
 
     pub fn list(&self) -> Vec<CursorState> {
         states(&self.slots.lock())
     }
 
-    pub fn is_dirty(&self) -> bool {
-        self.slots.lock().values().any(|slot| slot.flushed != slot.position)
+    /// Every cursor with its limit and what stands behind it.
+    pub fn lags(&self, backlogs: &Backlogs) -> Vec<(CursorState, Option<QueueLimit>, Lag)> {
+        let slots = self.slots.lock();
+        let lag =
+            |database, slot: &Slot| backlogs.get(database).map(|log| log.behind(slot.passed())).unwrap_or_default();
+        slots.iter().map(|(key, slot)| (state(key, slot), slot.limit, lag(&key.0, slot))).collect()
     }
 
-    /// Makes all positions durable.
-    pub async fn flush(self: &Arc<Self>) -> Result<(), LogError> {
-        if self.is_dirty() { self.write().await } else { Ok(()) }
+    pub fn has_limits(&self) -> bool {
+        self.slots.lock().values().any(|slot| slot.limit.is_some())
+    }
+
+    pub fn is_dirty(&self) -> bool {
+        self.slots.lock().values().any(|slot| slot.flushed != slot.durable())
     }
 
     /// For each database that has cursors, the lowest flushed position.
     pub fn lowest_flushed(&self) -> BTreeMap<DatabaseName, Sequence> {
         let mut lowest: BTreeMap<DatabaseName, Sequence> = BTreeMap::new();
         for ((database, _), slot) in self.slots.lock().iter() {
-            let entry = lowest.entry(database.clone()).or_insert(slot.flushed);
-            *entry = slot.flushed.min(*entry);
+            let flushed = slot.flushed.0.max(slot.flushed.1);
+            let entry = lowest.entry(database.clone()).or_insert(flushed);
+            *entry = flushed.min(*entry);
         }
         lowest
     }
 
+    /// All cursors as they stand.
+    pub fn snapshot(&self) -> Slots {
+        self.slots.lock().clone()
+    }
+
+    /// Takes note that `written` is durable.
+    pub fn flushed(&self, written: &Slots) {
+        let mut current = self.slots.lock();
+        for (key, written) in written {
+            // A version opened meanwhile is not the one that was written.
+            if let Some(slot) = current.get_mut(key)
+                && slot.version == written.version
+            {
+                slot.flushed = written.durable();
+            }
+        }
+    }
+
+    /// Makes all positions durable, where a file has them.
+    pub async fn flush(self: &Arc<Self>) -> Result<(), LogError> {
+        if self.is_dirty() { self.write().await } else { Ok(()) }
+    }
+
     /// Writes the file, whether or not something has changed.
     pub async fn write(self: &Arc<Self>) -> Result<(), LogError> {
-        let Some(file) = &self.file else { return Ok(()) };
+        let Keeper::File(file) = &self.keeper else { return Ok(()) };
         let this = self.clone();
         file.compute.run(move || this.write_blocking()).await
     }
 
     pub fn write_blocking(&self) -> Result<(), LogError> {
-        let Some(file) = &self.file else { return Ok(()) };
+        let Keeper::File(file) = &self.keeper else { return Ok(()) };
         let _turn = self.turn.lock();
-        let slots = self.slots.lock().clone();
+        let slots = self.snapshot();
         let (temporary, target) = (file.dir.join(TEMPORARY), file.dir.join(FILE));
         // What a crash or a full disk left.
         match file.disk.remove_file(&temporary) {
@@ -176,15 +274,7 @@ impl Cursors {
         out.sync().map_err(LogError::io("syncing", &temporary))?;
         file.disk.rename(&temporary, &target).map_err(LogError::io("replacing", &target))?;
         file.disk.sync_dir(&file.dir).map_err(LogError::io("syncing", &file.dir))?;
-        let mut current = self.slots.lock();
-        for (key, written) in &slots {
-            // A version opened meanwhile is not the one that was written.
-            if let Some(slot) = current.get_mut(key)
-                && slot.version == written.version
-            {
-                slot.flushed = written.position;
-            }
-        }
+        self.flushed(&slots);
         Ok(())
     }
 }
@@ -200,63 +290,12 @@ fn state((database, name): &(DatabaseName, String), slot: &Slot) -> CursorState 
         database: database.clone(),
         version: slot.version,
         position: slot.position,
-        flushed: slot.flushed,
+        flushed: slot.flushed.0,
+        dropped_through: slot.dropped_through,
+        dropped_total: slot.dropped_total,
     }
 }
 
 fn missing(name: &str, database: &DatabaseName) -> LogError {
     LogError::NoCursor { name: name.to_owned(), database: database.clone() }
-}
-
-fn checksum(bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..])
-}
-
-pub(crate) fn encode(log_id: LogId, slots: &Slots) -> Vec<u8> {
-    let mut out = vec![0; HEADER];
-    out[..8].copy_from_slice(MAGIC);
-    out[8..10].copy_from_slice(&VERSION.to_le_bytes());
-    out[16..24].copy_from_slice(&log_id.0.to_le_bytes());
-    out[24..28].copy_from_slice(&(slots.len() as u32).to_le_bytes());
-    for ((database, name), slot) in slots {
-        for text in [database.as_str(), name.as_str()] {
-            out.extend_from_slice(&(text.len() as u16).to_le_bytes());
-            out.extend_from_slice(text.as_bytes());
-        }
-        out.extend_from_slice(&slot.version.to_le_bytes());
-        out.extend_from_slice(&slot.position.0.to_le_bytes());
-    }
-    let sum = checksum(&out);
-    out[12..16].copy_from_slice(&sum.to_le_bytes());
-    out
-}
-
-/// The log id and the cursors in a file's bytes; `None` if they are not what was written.
-pub(crate) fn decode(bytes: &[u8]) -> Option<(LogId, Slots)> {
-    if bytes.len() < HEADER || !bytes.starts_with(MAGIC) || u32_at(bytes, 12)? != checksum(bytes) {
-        return None;
-    }
-    decode_fields(bytes)
-}
-
-pub(crate) fn decode_fields(bytes: &[u8]) -> Option<(LogId, Slots)> {
-    if u16_at(bytes, 8)? != VERSION {
-        return None;
-    }
-    let log_id = LogId(u64_at(bytes, 16)?);
-    let mut slots = Slots::new();
-    let mut at = HEADER;
-    for _ in 0..u32_at(bytes, 24)? {
-        let mut text = || {
-            let end = at + 2 + usize::from(u16_at(bytes, at)?);
-            let text = std::str::from_utf8(bytes.get(at + 2..end)?).ok()?;
-            at = end;
-            Some(text)
-        };
-        let key = (DatabaseName::new(text()?).ok()?, text()?.to_owned());
-        let position = Sequence(u64_at(bytes, at + 8)?);
-        slots.insert(key, Slot { version: u64_at(bytes, at)?, position, flushed: position });
-        at += 16;
-    }
-    Some((log_id, slots))
 }

@@ -38,6 +38,8 @@ pub enum DamageCause {
     Payload,
     /// A segment between others is not there.
     MissingSegment,
+    /// A segment is there, and its home fails to give it out.
+    Unread,
     /// A segment is shorter than the next one says.
     Shortened {
         /// Bytes that it had.
@@ -65,6 +67,7 @@ impl fmt::Display for DamageCause {
             Self::SegmentHeader => f.write_str("the segment's header is unreadable"),
             Self::Frame => f.write_str("these bytes are no frame"),
             Self::Payload => f.write_str("a frame's payload does not match its checksum"),
+            Self::Unread => f.write_str("the segment can't be read"),
             Self::MissingSegment => f.write_str("the segment is missing"),
             Self::Shortened { expected } => write!(f, "the segment had {expected} bytes"),
             Self::OtherLog { found } => write!(f, "the file belongs to log {found}"),

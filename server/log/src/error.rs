@@ -30,6 +30,34 @@ pub enum LogError {
         /// The first failure.
         reason: Arc<str>,
     },
+    /// Another server has taken the log over; this one can't append any more. What waited was not acknowledged.
+    #[error("the log belongs to another server now ({reason}): this one must stop")]
+    Fenced {
+        /// What shows it.
+        reason: Arc<str>,
+    },
+    /// A reader lags beyond its queue limit, and its rule holds up clients' writes meanwhile. Retry later.
+    #[error(
+        "cursor {cursor:?} on database {database} lags {lag_bytes} bytes behind, beyond its queue limit: retry once its reader has caught up, or change what the queue does when it is full"
+    )]
+    QueueFull {
+        /// The cursor.
+        cursor: String,
+        /// Its database.
+        database: DatabaseName,
+        /// Bytes behind it.
+        lag_bytes: u64,
+    },
+    /// An object could not be read, listed or written.
+    #[error("{action} {path} failed: {reason}: is the object store in reach?")]
+    Object {
+        /// What was being done.
+        action: &'static str,
+        /// To which object or folder.
+        path: String,
+        /// The store's answer.
+        reason: Arc<str>,
+    },
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
@@ -106,7 +134,7 @@ pub enum LogError {
 impl LogError {
     /// Whether the same request may succeed later without anybody's doing.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Full { .. })
+        matches!(self, Self::Busy { .. } | Self::Full { .. } | Self::QueueFull { .. })
     }
 
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {

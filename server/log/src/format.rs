@@ -27,11 +27,11 @@
 //!   0  4  magic "ofr1"
 //!   4  4  header checksum: place, bytes 8..header length
 //!   8  2  header length, a multiple of 8: where the payload begins
-//!  10  1  kind: 1 rows, 2 mark, 3 start, 4 seal, 5 tombstone
+//!  10  1  kind: 1 rows, 2 mark, 3 start, 4 seal, 5 tombstone, 6 cursors (in an object store), 7 lost
 //!  11  1  number of incarnations in the path, at most 64
 //!  12  4  payload length, without padding
 //!  16  4  payload checksum: place, payload, padding
-//!  20  2  length of the database's name; 0 for marks and seals, which belong to the node
+//!  20  2  length of the database's name; 0 for kinds 2, 4, 6 and 7, which belong to the node
 //!  22  2  format of the payload
 //!  24  2  min_reader of the payload
 //!  26  6  zero
@@ -50,6 +50,10 @@
 //!      -  payload
 //!      -  zeros up to a multiple of 8
 //! ```
+//! A frame of kind 7 stands where unreadable bytes stood until `ochre log repair` moved them aside: it is as long as
+//! they were, so that the frames behind it keep their places, and its payload is zeros. The payload of kind 6 is laid out
+//! as the file `cursors`.
+//!
 //! # Sequences
 //! A sequence is given when a record is appended, and never twice. If the disk turns out to be full, the frames of that
 //! group and all behind it are refused and their sequences stay unused. `previous` makes such a hole explicit: between
@@ -180,6 +184,10 @@ pub(crate) enum Entry {
     /// Carries heads if it has a payload.
     Mark,
     Seal,
+    /// Where all cursors stand; only in an object store.
+    Cursors,
+    /// Stands for bytes that were unreadable and have been moved aside.
+    Lost,
 }
 
 /// A frame's header as it stands in a segment.
@@ -225,12 +233,16 @@ impl RawHeader {
             (1, 1..) => Some(FrameKind::Rows),
             (3, 1..) => Some(FrameKind::Start),
             (5, 1..) => Some(FrameKind::Tombstone),
-            (2 | 4, 0) => None,
+            (2 | 4 | 6 | 7, 0) => None,
             _ => return None,
         };
         let entry = match kind {
-            None if bytes[10] == 2 => Entry::Mark,
-            None => Entry::Seal,
+            None => match bytes[10] {
+                2 => Entry::Mark,
+                6 => Entry::Cursors,
+                7 => Entry::Lost,
+                _ => Entry::Seal,
+            },
             Some(kind) => {
                 let name = std::str::from_utf8(bytes.get(name_at..name_at + name_length)?).ok()?;
                 let path = (0..path_count).map(|i| u64_at(bytes, FRAME_FIXED + i * 8).map(Incarnation));
@@ -284,6 +296,17 @@ pub(crate) fn encode_mark(out: &mut Vec<u8>, payload: &[u8], synced_through: u64
 /// Appends an encoded seal.
 pub(crate) fn encode_seal(out: &mut Vec<u8>, synced_through: u64, place: Place) {
     encode(out, 4, None, &[], synced_through, place);
+}
+
+/// Appends an encoded record of all cursors.
+pub(crate) fn encode_cursors(out: &mut Vec<u8>, payload: &[u8], place: Place) {
+    encode(out, 6, None, payload, 0, place);
+}
+
+/// Appends a frame of exactly `length` bytes that stands for lost ones; `length` is a multiple of 8 and at least
+/// [`FRAME_FIXED`].
+pub(crate) fn encode_lost(out: &mut Vec<u8>, length: usize, place: Place) {
+    encode(out, 7, None, &vec![0; length - FRAME_FIXED], 0, place);
 }
 
 /// The bytes that a record takes in a segment.

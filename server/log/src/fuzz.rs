@@ -15,6 +15,7 @@ pub fn fuzz_decode(bytes: &[u8]) {
     while let Ok(Some(_)) = scanner.next(|_| Want::Payload) {}
     // A fuzzer does not find checksums: what is behind them is tried without.
     let _ = RawHeader::decode_fields(bytes).map(|raw| raw.frame_length());
+    crate::object::fuzz_header(bytes);
     let _ = Heads::decode(bytes);
     let _ = cursors::decode(bytes);
     let _ = cursors::decode_fields(bytes);

@@ -1,20 +1,24 @@
-//! Looks at a log's directory without claiming or changing it, even while a server writes there.
+//! Looks at a log, in a directory or an object store, without claiming or changing it, even while a server writes there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ochre_env::{Compute, Disk, DiskFile};
-use ochre_types::{DatabaseName, Incarnation, LogId, Sequence};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use ochre_env::{Compute, Disk, Env};
+use ochre_types::{ByteSize, DatabaseName, Incarnation, LogId, Sequence};
 
 use crate::cursors::CursorState;
 use crate::damage::{Damage, DamageCause, TornTail};
 use crate::error::LogError;
-use crate::format::{Entry, RawHeader, SEGMENT_HEADER, segment_name};
+use crate::format::{Entry, RawHeader, SEGMENT_HEADER};
 use crate::frame::Frame;
+use crate::object::{self, Folder};
 use crate::reader::ReadItem;
 use crate::recover::{self, CursorsFound, Survey};
-use crate::scan::{Found, Scanner, Want};
+use crate::scan::{Found, Want};
+use crate::segments::{SegmentScanner, Segments};
 
 /// Bytes of payload taken from the disk at once, unless a frame is longer.
 const AHEAD: u64 = 1 << 20;
@@ -22,9 +26,9 @@ const AHEAD: u64 = 1 << 20;
 /// One segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InspectedSegment {
-    /// Its number.
+    /// Its number; in an object store, the epoch times 2^32 and the number within it.
     pub number: u64,
-    /// Its file name.
+    /// Its name within the log's directory or folder.
     pub file: String,
     /// Its length in bytes, without a torn tail.
     pub length: u64,
@@ -49,7 +53,7 @@ pub struct InspectedDatabase {
     pub synced_through: Sequence,
 }
 
-/// What a log's directory holds.
+/// What a log holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// The log's identity; `None` if there is no log, or nothing tells it.
@@ -68,17 +72,47 @@ pub struct Inspection {
     pub damage: Vec<Damage>,
 }
 
+/// What a missing object counts as, where nothing says how long it was.
+const UNREADABLE_AS: u64 = 8 << 20;
+/// How often a look begins again because a server removed what was to be read.
+const TRIES: u32 = 5;
+/// What a look at an object store keeps in memory of what it has read.
+const KEPT: ByteSize = ByteSize::mib(64);
+
 /// Looks at the log in `dir`.
 pub async fn inspect(disk: &Arc<dyn Disk>, compute: &Compute, dir: PathBuf) -> Result<Inspection, LogError> {
-    let disk = disk.clone();
-    let survey = compute.run(move || recover::survey(&*disk, &dir)).await?;
-    Ok(inspection(survey))
+    let segments = Segments::Disk { disk: disk.clone(), compute: compute.clone(), dir };
+    Ok(inspection(survey(&segments).await?, &segments))
 }
 
-fn inspection(survey: Survey) -> Inspection {
+/// Looks at the log in a folder of an object store. While a server writes there, the newest segments may not have been
+/// acknowledged.
+pub async fn inspect_objects(env: &Env, store: Arc<dyn ObjectStore>, folder: Path) -> Result<Inspection, LogError> {
+    let segments = Segments::Objects(Folder::of(env, store, folder, ByteSize(0)));
+    Ok(inspection(survey(&segments).await?, &segments))
+}
+
+async fn survey(segments: &Segments) -> Result<Survey, LogError> {
+    match segments {
+        Segments::Disk { disk, compute, dir } => {
+            let (disk, dir) = (disk.clone(), dir.clone());
+            compute.run(move || recover::survey(&*disk, &dir)).await
+        }
+        Segments::Objects(folder) => {
+            for _ in 0..TRIES {
+                if let Some(survey) = object::look(folder, UNREADABLE_AS).await? {
+                    return Ok(survey);
+                }
+            }
+            Err(folder.failed("reading", "segments that a server keeps removing"))
+        }
+    }
+}
+
+fn inspection(survey: Survey, home: &Segments) -> Inspection {
     let segments = survey.segments.into_iter().map(|segment| InspectedSegment {
         number: segment.meta.number,
-        file: segment_name(segment.meta.number),
+        file: home.name(segment.meta.number),
         length: segment.meta.length,
         incarnation: segment.incarnation,
         frames: segment.frames,
@@ -105,39 +139,41 @@ fn inspection(survey: Survey) -> Inspection {
     }
 }
 
-/// Reads every database's frames from a directory, in the order of writing, without claiming it.
+/// Reads every database's frames, in the order of writing, without claiming the log.
 pub struct DirectoryReader {
-    disk: Arc<dyn Disk>,
-    compute: Compute,
-    dir: PathBuf,
+    home: Segments,
     log_id: Option<LogId>,
     /// Number and length of the segments still to read.
-    segments: VecDeque<(u64, u64)>,
-    scanner: Option<(u64, Scanner<Box<dyn DiskFile>>)>,
+    todo: VecDeque<(u64, u64)>,
+    scanner: Option<(u64, SegmentScanner)>,
     ready: VecDeque<ReadItem>,
 }
 
 impl DirectoryReader {
     /// A reader of what is in `dir` now, without a torn tail.
     pub async fn open(disk: &Arc<dyn Disk>, compute: &Compute, dir: PathBuf) -> Result<Self, LogError> {
-        let (looker, path) = (disk.clone(), dir.clone());
-        let survey = compute.run(move || recover::survey(&*looker, &path)).await?;
-        let foreign = |number: u64| {
+        Self::of(Segments::Disk { disk: disk.clone(), compute: compute.clone(), dir }).await
+    }
+
+    /// A reader of what is in a folder of an object store now.
+    pub async fn open_objects(env: &Env, store: Arc<dyn ObjectStore>, folder: Path) -> Result<Self, LogError> {
+        Self::of(Segments::Objects(Folder::of(env, store, folder, KEPT))).await
+    }
+
+    async fn of(home: Segments) -> Result<Self, LogError> {
+        let survey = survey(&home).await?;
+        let unusable = |number: u64| {
             survey.damage.iter().any(|damage| {
-                damage.file == segment_name(number)
-                    && matches!(damage.cause, DamageCause::OtherLog { .. } | DamageCause::OtherNumber { .. })
+                damage.file == home.name(number)
+                    && matches!(
+                        damage.cause,
+                        DamageCause::OtherLog { .. } | DamageCause::OtherNumber { .. } | DamageCause::Unread
+                    )
             })
         };
         let segments = survey.segments.iter().map(|segment| (segment.meta.number, segment.meta.length));
-        Ok(Self {
-            disk: disk.clone(),
-            compute: compute.clone(),
-            dir,
-            log_id: survey.log_id,
-            segments: segments.filter(|(number, _)| !foreign(*number)).collect(),
-            scanner: None,
-            ready: VecDeque::new(),
-        })
+        let todo = segments.filter(|(number, _)| !unusable(*number)).collect();
+        Ok(Self { home, log_id: survey.log_id, todo, scanner: None, ready: VecDeque::new() })
     }
 
     /// The next frame or unreadable bytes; `None` at the end.
@@ -150,26 +186,23 @@ impl DirectoryReader {
             let (number, scanner) = match self.scanner.take() {
                 Some(held) => held,
                 None => {
-                    let Some((number, length)) = self.segments.pop_front() else { return Ok(None) };
-                    let path = self.dir.join(segment_name(number));
-                    let disk = self.disk.clone();
-                    let file =
-                        self.compute.run(move || disk.open_read(&path).map_err(LogError::io("opening", &path))).await?;
-                    (number, Scanner::new(file, log_id, number, SEGMENT_HEADER, length))
+                    let Some((number, length)) = self.todo.pop_front() else { return Ok(None) };
+                    (number, self.home.scan(log_id, number, SEGMENT_HEADER, length).await?)
                 }
             };
-            let path = self.dir.join(segment_name(number));
-            let taken = self.compute.run(move || take(scanner, number).map_err(LogError::io("reading", &path))).await?;
+            let (path, file) = (self.home.path(number), self.home.name(number));
+            let taken =
+                self.home.compute().run(move || take(scanner, &file).map_err(LogError::io("reading", &path))).await?;
             self.ready = taken.0;
             self.scanner = taken.1.map(|scanner| (number, scanner));
         }
     }
 }
 
-type Taken = (VecDeque<ReadItem>, Option<Scanner<Box<dyn DiskFile>>>);
+type Taken = (VecDeque<ReadItem>, Option<SegmentScanner>);
 
 /// Takes what comes next; the scanner is gone at the end.
-fn take(mut scanner: Scanner<Box<dyn DiskFile>>, number: u64) -> std::io::Result<Taken> {
+fn take(mut scanner: SegmentScanner, file: &str) -> std::io::Result<Taken> {
     let (mut ready, mut bytes) = (VecDeque::new(), 0);
     let want = |raw: &RawHeader| if matches!(raw.entry, Entry::Record(_)) { Want::Payload } else { Want::Check };
     while bytes < AHEAD {
@@ -191,7 +224,7 @@ fn take(mut scanner: Scanner<Box<dyn DiskFile>>, number: u64) -> std::io::Result
                 (offset, raw.frame_length(), DamageCause::Payload, sequences)
             }
         };
-        ready.push_back(ReadItem::Damage(Damage { file: segment_name(number), offset, length, cause, sequences }));
+        ready.push_back(ReadItem::Damage(Damage { file: file.to_owned(), offset, length, cause, sequences }));
     }
     Ok((ready, Some(scanner)))
 }

@@ -6,6 +6,7 @@
 //!                        +-- marks, cursors' file, dropping segments that nobody needs
 //!   open: survey segments -> verify every frame -> name damage, cut the torn tail -> a new segment
 //! ```
+//! Instead of files, segments may be objects, so that no disk holds anything: see `object`.
 //!
 //! # Invariants
 //! 1. `synced` answers only after the frame and everything before it in the log were synced.
@@ -18,10 +19,13 @@
 //!    in any but the newest segment are damage: named and kept. Else they are a torn tail: moved to a side file.
 //! 6. Segments are numbered without holes, written by one incarnation each, never appended to after a start, and
 //!    dropped oldest first.
+//! 7. What a reader does not get is never silent: it is damage, or a gap, in its place.
 //!
 //! # Absent on purpose
-//! What payloads mean; retries; deciding what is persisted; the home in an object store (to come beside `segment`).
+//! What payloads mean; retries of appends; deciding what is persisted; who the owner of the log is (the epoch is claimed
+//! before the log is opened).
 
+mod backlog;
 mod config;
 pub mod cursors;
 mod damage;
@@ -33,25 +37,30 @@ pub mod heads;
 pub mod inspect;
 mod log;
 mod memory;
+mod object;
 mod open;
+mod outcome;
 mod reader;
 mod recover;
+mod repair;
 mod scan;
 mod segment;
+mod segments;
 mod shared;
 mod status;
 mod writer;
 
-pub use config::{Home, LogConfig};
-pub use cursors::CursorState;
+pub use config::{Home, LogConfig, ObjectHome};
+pub use cursors::{CursorState, QueueLimit, WhenFull};
 pub use damage::{Damage, DamageCause, TornTail};
 pub use error::LogError;
 pub use frame::{Frame, FrameHeader, FrameKind, MAX_PATH, MAX_PAYLOAD, Predecessor, Record};
 pub use fuzz::fuzz_decode;
-pub use inspect::{DirectoryReader, InspectedDatabase, InspectedSegment, Inspection, inspect};
+pub use inspect::{DirectoryReader, InspectedDatabase, InspectedSegment, Inspection, inspect, inspect_objects};
 pub use log::{Appended, DatabaseTail, Log, Opened};
 pub use reader::{LogReader, ReadItem};
-pub use status::{DatabaseStatus, LogStatus};
+pub use repair::{Repair, RepairedSegment, repair};
+pub use status::{CursorStatus, DatabaseStatus, LogStatus};
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,19 @@
 //! The log of a node that keeps it in memory: the same positions and rules, without a disk.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+use ochre_env::Clock;
 use ochre_types::{ByteSize, DatabaseName, Incarnation, Sequence};
 use parking_lot::Mutex;
 
+use crate::backlog::Backlogs;
 use crate::cursors::Cursors;
 use crate::error::LogError;
 use crate::format::encoded_size;
 use crate::frame::{Frame, Record};
 use crate::heads::Heads;
+use crate::shared::tell_dropped;
 use crate::status::Totals;
 
 #[derive(Debug, Default)]
@@ -21,12 +25,14 @@ pub(crate) struct MemoryState {
     pub low_water: BTreeMap<DatabaseName, Sequence>,
     pub released: BTreeMap<DatabaseName, Sequence>,
     pub totals: Totals,
+    pub backlogs: Backlogs,
 }
 
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub limit: ByteSize,
     pub incarnation: Incarnation,
+    pub clock: Arc<dyn Clock>,
     pub state: Mutex<MemoryState>,
 }
 
@@ -46,6 +52,8 @@ impl Memory {
             return Err(LogError::Full { reason: reason.into() });
         }
         let frame = record.into_frame(database.clone(), sequence, previous);
+        let backlog = state.backlogs.entry(database.clone()).or_default();
+        backlog.note(sequence, bytes, frame.header.stamp.hlc.millis());
         state.heads.see(&frame.header, Some(self.incarnation));
         state.bytes += bytes;
         state.totals.appended_bytes += bytes;
@@ -75,6 +83,20 @@ impl Memory {
         Ok(taken)
     }
 
+    /// Lets cursors drop what is beyond their limits, and frames that nobody needs any more go.
+    pub fn enforce_limits(&self, cursors: &Cursors) {
+        let told = {
+            let state = self.state.lock();
+            cursors.drop_oldest(&state.backlogs, self.now_millis(&state), self.clock.monotonic())
+        };
+        tell_dropped(&told);
+    }
+
+    /// The hybrid clock, as far as the log knows it.
+    pub fn now_millis(&self, state: &MemoryState) -> u64 {
+        self.clock.wall_millis().max(state.heads.highest.millis())
+    }
+
     pub fn raise(&self, database: &DatabaseName, sequence: Sequence) {
         let mut state = self.state.lock();
         if sequence > state.last(database) {
@@ -91,13 +113,16 @@ impl Memory {
             let mark = state.low_water.entry(database.clone()).or_default();
             *mark = (*mark).max(*sequence);
         }
-        let MemoryState { frames, bytes, low_water, released, .. } = &mut *state;
+        let MemoryState { frames, bytes, low_water, released, backlogs, .. } = &mut *state;
         for (database, frames) in frames.iter_mut() {
             let Some(low) = low_water.get(database) else { continue };
             let through = pinned.get(database).map_or(*low, |flushed| (*low).min(*flushed));
             while let Some((frame, size)) = frames.pop_front_if(|(frame, _)| frame.header.sequence <= through) {
                 *bytes -= size;
                 released.insert(database.clone(), frame.header.sequence);
+            }
+            if let (Some(backlog), Some(gone)) = (backlogs.get_mut(database), released.get(database)) {
+                backlog.forget(*gone);
             }
         }
     }

@@ -11,16 +11,17 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::config::LogConfig;
-use crate::cursors::{self, CursorFile, Cursors, Slots};
+use crate::cursors::{self, CursorFile, Cursors, Keeper, Slots};
 use crate::damage::TornTail;
 use crate::error::LogError;
 use crate::format::{self, SEGMENT_HEADER};
 use crate::frame::Predecessor;
 use crate::heads::Heads;
-use crate::log::{DatabaseTail, Kind, Log, Opened};
+use crate::log::{DatabaseTail, Kind, Log, Opened, Parts};
 use crate::memory::Memory;
 use crate::recover::{self, CursorsFound, Survey};
 use crate::segment::{SegmentWriter, WriteError, WriterStart};
+use crate::segments::Segments;
 use crate::shared::{Phase, Position, SegmentMeta, Shared, State};
 use crate::status::Totals;
 use crate::writer::Writer;
@@ -29,10 +30,17 @@ use crate::writer::Writer;
 const COPY_BLOCK: u64 = 1 << 20;
 
 /// A log in memory: always new.
-pub(crate) fn in_memory(env: &Env, limit: ByteSize, incarnation: Incarnation) -> (Log, Opened) {
+pub(crate) fn in_memory(env: &Env, config: LogConfig, limit: ByteSize, incarnation: Incarnation) -> (Log, Opened) {
     let log_id = LogId(env.entropy.next_u64());
-    let memory = Memory { limit, incarnation, state: Mutex::default() };
-    let log = Log::new(log_id, Cursors::new(Slots::new(), None), Kind::Memory(Arc::new(memory)), watch::channel(0).0);
+    let memory = Memory { limit, incarnation, clock: env.clock.clone(), state: Mutex::default() };
+    let log = Log::new(Parts {
+        log_id,
+        cursors: Cursors::new(Slots::new(), Keeper::Memory),
+        kind: Kind::Memory(Arc::new(memory)),
+        clock: env.clock.clone(),
+        patience: config.patience,
+        commits: watch::channel(0).0,
+    });
     let opened = Opened {
         log_id,
         created: true,
@@ -66,19 +74,16 @@ pub(crate) async fn on_disk(
         let (outside, config, dir) = (env.clone(), config.clone(), dir.clone());
         env.compute.run(move || claim(&outside, &config, dir, incarnation)).await?
     };
-    for damage in &claimed.survey.damage {
-        tracing::error!(log = %claimed.log_id, %damage, "the log is damaged; the rest is served");
-    }
-    if let Some(tail) = &claimed.survey.torn_tail {
-        tracing::warn!(log = %claimed.log_id, %tail, "a write was unfinished when the server stopped; it was never acknowledged");
-    }
-    let opened = opened(&claimed);
-    let state = state(&claimed);
-    let idle_mark = config.idle_mark;
+    report(claimed.log_id, &claimed.survey);
+    let opened = opened(claimed.log_id, claimed.created, &claimed.survey);
+    let mut state = state(&claimed.survey);
+    state.segments.extend(claimed.made.clone());
+    state.full = claimed.full.clone();
+    let (idle_mark, patience) = (config.idle_mark, config.patience);
     let shared = Arc::new(Shared {
         config,
         log_id: claimed.log_id,
-        dir,
+        clock: env.clock.clone(),
         cursors: claimed.cursors.clone(),
         state: Mutex::new(state),
         wake: Notify::new(),
@@ -97,20 +102,31 @@ pub(crate) async fn on_disk(
     };
     env.tasks.spawn("the log's writer", writer.run());
     let commits = shared.commits.clone();
-    let kind = Kind::Disk { shared, disk: env.disk.clone(), compute: env.compute.clone() };
-    Ok((Log::new(claimed.log_id, claimed.cursors, kind, commits), opened))
+    let segments = Segments::Disk { disk: env.disk.clone(), compute: env.compute.clone(), dir };
+    let kind = Kind::Written { shared, segments };
+    let (log_id, cursors, clock) = (claimed.log_id, claimed.cursors, env.clock.clone());
+    Ok((Log::new(Parts { log_id, cursors, kind, clock, patience, commits }), opened))
 }
 
-fn opened(claimed: &Claimed) -> Opened {
-    let survey = &claimed.survey;
+/// One line for everything that is wrong.
+pub(crate) fn report(log_id: LogId, survey: &Survey) {
+    for damage in &survey.damage {
+        tracing::error!(log = %log_id, %damage, "the log is damaged; the rest is served");
+    }
+    if let Some(tail) = &survey.torn_tail {
+        tracing::warn!(log = %log_id, %tail, "a write was unfinished when the server stopped; it was never acknowledged");
+    }
+}
+
+pub(crate) fn opened(log_id: LogId, created: bool, survey: &Survey) -> Opened {
     let databases = survey.heads.databases.iter().map(|(name, head)| {
         let released = survey.released.get(name).copied().unwrap_or_default();
         let predecessor = (head.writer != Predecessor::default()).then_some(head.writer);
         (name.clone(), DatabaseTail { oldest: released.next(), last: head.last, predecessor })
     });
     Opened {
-        log_id: claimed.log_id,
-        created: claimed.created,
+        log_id,
+        created,
         sealed: survey.sealed,
         torn_tail: survey.torn_tail.clone(),
         damage: survey.damage.clone(),
@@ -119,18 +135,18 @@ fn opened(claimed: &Claimed) -> Opened {
     }
 }
 
-fn state(claimed: &Claimed) -> State {
-    let survey = &claimed.survey;
+pub(crate) fn state(survey: &Survey) -> State {
     let positions = survey.heads.databases.iter().map(|(name, head)| {
         let released = survey.released.get(name).copied().unwrap_or_default();
         (name.clone(), Position { assigned: head.last, synced: head.last, released })
     });
-    let segments: VecDeque<SegmentMeta> =
-        survey.segments.iter().map(|segment| segment.meta.clone()).chain(claimed.made.clone()).collect();
+    let segments: VecDeque<SegmentMeta> = survey.segments.iter().map(|segment| segment.meta.clone()).collect();
     State {
         phase: Phase::Open,
         failed: None,
-        full: claimed.full.clone(),
+        full: None,
+        fenced: false,
+        repaired: survey.repaired,
         positions: positions.collect(),
         raised: BTreeMap::new(),
         pending: VecDeque::new(),
@@ -139,6 +155,8 @@ fn state(claimed: &Claimed) -> State {
         low_water: BTreeMap::new(),
         release_wanted: false,
         totals: Totals::default(),
+        backlogs: survey.backlogs.clone(),
+        newest: survey.heads.highest,
     }
 }
 
@@ -192,7 +210,7 @@ fn claim(env: &Env, config: &LogConfig, dir: PathBuf, incarnation: Incarnation) 
         Err(WriteError::Full(reason)) => (None, Some(reason.into())),
     };
     let file = CursorFile { disk: disk.clone(), compute: env.compute.clone(), dir, log_id };
-    let cursors = Cursors::new(slots, Some(file));
+    let cursors = Cursors::new(slots, Keeper::File(file));
     if missing {
         cursors.write_blocking()?;
     }
@@ -222,7 +240,7 @@ fn take_cursors(disk: &dyn Disk, dir: &Path, survey: &mut Survey) -> Result<Opti
 }
 
 /// No sequence is given again that a cursor has already passed.
-fn pass_cursors(heads: &mut Heads, slots: &Slots) {
+pub(crate) fn pass_cursors(heads: &mut Heads, slots: &Slots) {
     for ((database, _), slot) in slots {
         if let Some(head) = heads.databases.get_mut(database) {
             head.last = head.last.max(slot.position);

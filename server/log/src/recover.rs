@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ochre_env::Disk;
 use ochre_types::{DatabaseName, Incarnation, LogId, Sequence};
 
+use crate::backlog::Backlogs;
 use crate::cursors::{self, Slots};
 use crate::damage::{Damage, DamageCause, TornTail};
 use crate::error::LogError;
@@ -15,7 +16,7 @@ use crate::format::{
     segment_number,
 };
 use crate::heads::Heads;
-use crate::scan::{Found, Scanner, Want};
+use crate::scan::{Found, Scanner, Source, Want};
 use crate::shared::SegmentMeta;
 
 /// A segment as it was found.
@@ -46,6 +47,10 @@ pub(crate) struct Survey {
     /// For each database, the last sequence below a mark.
     pub marked: BTreeMap<DatabaseName, Sequence>,
     pub cursors: CursorsFound,
+    /// How much of each database stands where.
+    pub backlogs: Backlogs,
+    /// Whether a frame stands for lost ones.
+    pub repaired: bool,
     /// The highest number of any segment; 0 if there are none.
     pub highest_number: u64,
 }
@@ -61,11 +66,24 @@ pub(crate) enum CursorsFound {
     Whole(Slots),
 }
 
-/// A segment file before its frames were read.
-struct Listed {
-    number: u64,
-    length: u64,
-    header: Result<SegmentHeader, SegmentHeaderError>,
+/// A segment before its frames were read.
+pub(crate) struct Listed {
+    pub number: u64,
+    pub length: u64,
+    pub header: Result<SegmentHeader, SegmentHeaderError>,
+}
+
+/// What is known of a segment from those around it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around {
+    /// The number of a segment before it that should be there and is not.
+    pub missing: Option<u64>,
+    /// Whether nothing of this log is before it.
+    pub is_first: bool,
+    /// Its length, if something tells it.
+    pub expected: Option<u64>,
+    /// Whether its end may be that of a write which a crash cut off.
+    pub may_be_torn: bool,
 }
 
 /// Bytes that may turn out damaged or torn.
@@ -82,14 +100,31 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path) -> Result<Survey, LogError> {
     let listed = list(disk, dir)?;
     let (cursors_id, cursors) = read_cursors(disk, dir)?;
     let log_id = vote(&listed).or(cursors_id);
-    let mut walk = Recovery::new(disk, dir, log_id);
+    let mut walk = Recovery::new(dir.to_owned(), segment_name, log_id);
     walk.survey.highest_number = listed.last().map_or(0, |last| last.number);
     for (index, segment) in listed.iter().enumerate() {
         let before = index.checked_sub(1).and_then(|before| listed.get(before));
-        walk.segment(segment, before, listed.get(index + 1))?;
+        let around = around(segment, before, listed.get(index + 1), log_id);
+        let path = dir.join(segment_name(segment.number));
+        walk.segment(segment, around, || disk.open_read(&path).map_err(LogError::io("opening", &path)))?;
     }
-    walk.finish(cursors_id, cursors);
-    Ok(walk.survey)
+    walk.take_cursors(cursors_id, cursors);
+    Ok(walk.finish())
+}
+
+fn around(segment: &Listed, before: Option<&Listed>, after: Option<&Listed>, log_id: Option<LogId>) -> Around {
+    let expected = after
+        .filter(|after| after.number == segment.number + 1)
+        .and_then(|after| after.header.ok())
+        .filter(|header| Some(header.log_id) == log_id && header.previous_length > 0)
+        .map(|header| header.previous_length);
+    Around {
+        missing: before.map(|before| before.number + 1).filter(|missing| *missing < segment.number),
+        // Nothing was ever dropped before the first segment.
+        is_first: segment.number == 1,
+        expected,
+        may_be_torn: after.is_none(),
+    }
 }
 
 fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Listed>, LogError> {
@@ -149,42 +184,51 @@ struct Sighting {
     unknown_bytes: u64,
 }
 
-struct Recovery<'a> {
-    disk: &'a dyn Disk,
-    dir: &'a Path,
+/// Walks over a log's segments, oldest first.
+pub(crate) struct Recovery {
+    dir: PathBuf,
+    /// How a segment's file is called within the directory.
+    naming: fn(u64) -> String,
     log_id: Option<LogId>,
-    survey: Survey,
+    pub survey: Survey,
     /// What was known of each database when it was last come upon.
     chain: BTreeMap<DatabaseName, Sighting>,
     /// Whether it is known where every database stood at the start of the oldest segment.
     start_known: bool,
     /// Unreadable bytes so far.
-    unknown_bytes: u64,
+    pub unknown_bytes: u64,
+    /// How many bytes had been unreadable up to the last frame that stands for lost ones; 0 if there is none.
+    repaired: u64,
     /// Frames of the current segment that no mark covers yet: offset, database, sequence.
     unmarked: VecDeque<(u64, DatabaseName, Sequence)>,
 }
 
-impl<'a> Recovery<'a> {
-    fn new(disk: &'a dyn Disk, dir: &'a Path, log_id: Option<LogId>) -> Self {
+impl Recovery {
+    pub fn new(dir: PathBuf, naming: fn(u64) -> String, log_id: Option<LogId>) -> Self {
         Self {
-            disk,
             dir,
+            naming,
             log_id,
             survey: Survey { log_id, ..Survey::default() },
             chain: BTreeMap::new(),
             start_known: false,
             unknown_bytes: 0,
+            repaired: 0,
             unmarked: VecDeque::new(),
         }
     }
 
-    fn segment(&mut self, listed: &Listed, before: Option<&Listed>, after: Option<&Listed>) -> Result<(), LogError> {
+    /// Takes in one segment; `open` gives its bytes.
+    pub fn segment<S: Source>(
+        &mut self,
+        listed: &Listed,
+        around: Around,
+        open: impl FnOnce() -> Result<S, LogError>,
+    ) -> Result<(), LogError> {
         let meta = SegmentMeta { number: listed.number, length: listed.length, ..SegmentMeta::default() };
         let mut found = Surveyed { meta, incarnation: None, mark: 0, frames: 0 };
-        if let Some(before) = before
-            && listed.number > before.number + 1
-        {
-            self.damaged(before.number + 1, 0, 0, DamageCause::MissingSegment);
+        if let Some(missing) = around.missing {
+            self.damaged(missing, 0, 0, DamageCause::MissingSegment);
         }
         if let Some(cause) = self.foreign(listed) {
             self.damaged(listed.number, 0, listed.length, cause);
@@ -193,28 +237,23 @@ impl<'a> Recovery<'a> {
             self.survey.segments.push(found);
             return Ok(());
         }
-        // Nothing was ever dropped before the first segment.
-        self.start_known |= listed.number == 1;
+        let is_oldest = self.survey.segments.is_empty();
+        self.start_known |= around.is_first;
         let known = self.damage_count();
         found.incarnation = listed.header.ok().map(|header| header.incarnation);
-        let expected = after
-            .filter(|after| after.number == listed.number + 1)
-            .and_then(|after| after.header.ok())
-            .filter(|header| Some(header.log_id) == self.log_id && header.previous_length > 0)
-            .map(|header| header.previous_length);
         // What is beyond the length that the next segment names was refused or never synced.
-        found.meta.length = listed.length.min(expected.unwrap_or(u64::MAX));
+        found.meta.length = listed.length.min(around.expected.unwrap_or(u64::MAX));
         self.survey.sealed = false;
-        let suspects = self.frames(listed, &mut found)?;
+        let suspects = self.frames(listed, &mut found, open)?;
         let (damaged, torn): (Vec<_>, Vec<_>) = suspects.into_iter().partition(|suspect| {
-            let lonely = before.is_none() && listed.number > 1 && suspect.offset <= SEGMENT_HEADER;
-            after.is_some() || suspect.offset < found.mark || (lonely && found.frames == 0)
+            let lonely = is_oldest && !around.is_first && suspect.offset <= SEGMENT_HEADER;
+            !around.may_be_torn || suspect.offset < found.mark || (lonely && found.frames == 0)
         });
         self.condemn(damaged, &mut found);
         match torn.first() {
             Some(first) => {
                 self.survey.torn_tail = Some(TornTail {
-                    file: segment_name(listed.number),
+                    file: (self.naming)(listed.number),
                     offset: first.offset,
                     length: listed.length - first.offset,
                     kept_as: None,
@@ -222,10 +261,10 @@ impl<'a> Recovery<'a> {
                 found.meta.length = first.offset;
                 self.survey.sealed = false;
             }
-            None if after.is_some() => self.mark(u64::MAX),
+            None if !around.may_be_torn => self.mark(u64::MAX),
             None => {}
         }
-        if let Some(expected) = expected.filter(|expected| *expected > listed.length) {
+        if let Some(expected) = around.expected.filter(|expected| *expected > listed.length) {
             self.damaged(listed.number, listed.length, 0, DamageCause::Shortened { expected });
             self.unknown_bytes += expected - listed.length;
         }
@@ -233,6 +272,14 @@ impl<'a> Recovery<'a> {
         self.unmarked.clear();
         self.survey.segments.push(found);
         Ok(())
+    }
+
+    /// Takes note of a segment that is there and can't be read; it counts as so many bytes.
+    pub fn unread(&mut self, number: u64, length: u64, counts_as: u64) {
+        self.damaged(number, 0, length, DamageCause::Unread);
+        self.unknown_bytes += counts_as;
+        let meta = SegmentMeta { number, length, damaged: true, ..SegmentMeta::default() };
+        self.survey.segments.push(Surveyed { meta, incarnation: None, mark: 0, frames: 0 });
     }
 
     /// Why nothing of a segment may be used.
@@ -247,7 +294,12 @@ impl<'a> Recovery<'a> {
     }
 
     /// Reads a segment's frames; returns the suspects that no whole frame follows.
-    fn frames(&mut self, listed: &Listed, found: &mut Surveyed) -> Result<Vec<Suspect>, LogError> {
+    fn frames<S: Source>(
+        &mut self,
+        listed: &Listed,
+        found: &mut Surveyed,
+        open: impl FnOnce() -> Result<S, LogError>,
+    ) -> Result<Vec<Suspect>, LogError> {
         let mut suspects = Vec::new();
         if listed.header.is_err() {
             let length = found.meta.length.min(SEGMENT_HEADER);
@@ -259,10 +311,12 @@ impl<'a> Recovery<'a> {
             }
             return Ok(suspects);
         };
-        let path = self.dir.join(segment_name(listed.number));
-        let file = self.disk.open_read(&path).map_err(LogError::io("opening", &path))?;
-        let mut scanner = Scanner::new(file, log_id, listed.number, SEGMENT_HEADER, found.meta.length);
-        let want = |raw: &RawHeader| if raw.entry == Entry::Mark { Want::Payload } else { Want::Check };
+        let path = self.dir.join((self.naming)(listed.number));
+        let mut scanner = Scanner::new(open()?, log_id, listed.number, SEGMENT_HEADER, found.meta.length);
+        let want = |raw: &RawHeader| match raw.entry {
+            Entry::Mark | Entry::Cursors => Want::Payload,
+            _ => Want::Check,
+        };
         while let Some(next) = scanner.next(want).map_err(LogError::io("reading", &path))? {
             match next {
                 Found::Bad { offset, length } => match suspects.last_mut() {
@@ -287,10 +341,12 @@ impl<'a> Recovery<'a> {
 
     fn whole(&mut self, offset: u64, raw: RawHeader, payload: &[u8], found: &mut Surveyed) {
         self.survey.sealed = raw.entry == Entry::Seal;
-        let number = found.meta.number;
+        let (number, length) = (found.meta.number, raw.frame_length());
         match raw.entry {
             Entry::Record(header) => {
                 self.see(&header.database, header.previous, header.sequence, number, offset);
+                let backlog = self.survey.backlogs.entry(header.database.clone()).or_default();
+                backlog.note(header.sequence, length, header.stamp.hlc.millis());
                 self.survey.heads.see(&header, found.incarnation);
                 found.meta.see(&header.database, header.sequence, offset);
                 found.frames += 1;
@@ -309,19 +365,29 @@ impl<'a> Recovery<'a> {
                 self.survey.heads.highest = self.survey.heads.highest.max(heads.highest);
                 self.start_known |= self.survey.segments.is_empty() && offset == SEGMENT_HEADER;
             }
+            Entry::Cursors => {
+                if let Some((_, slots)) = cursors::decode(payload) {
+                    self.survey.cursors = CursorsFound::Whole(slots);
+                }
+            }
+            Entry::Lost => {
+                self.unknown_bytes += length;
+                self.repaired = self.unknown_bytes;
+                self.survey.repaired = true;
+            }
             Entry::Seal => {}
         }
     }
 
     /// Follows the chain of a database's frames: what lies between is lost.
     fn see(&mut self, database: &DatabaseName, previous: Sequence, sequence: Sequence, number: u64, offset: u64) {
-        let (last, known) = match self.chain.get(database) {
-            Some(seen) => (seen.sequence, seen.damage),
+        let (last, known, unreadable) = match self.chain.get(database) {
+            Some(seen) => (seen.sequence, seen.damage, seen.unknown_bytes),
             // A database that was not there at the start: what it had before may be in the unreadable bytes.
-            None if self.start_known && self.survey.damage.iter().any(Damage::is_unknown) => (Sequence::ZERO, 0),
+            None if self.start_known && self.may_have_lost_something() => (Sequence::ZERO, 0, 0),
             None => {
                 self.survey.released.insert(database.clone(), previous);
-                (previous, 0)
+                (previous, 0, 0)
             }
         };
         if previous > last {
@@ -331,7 +397,9 @@ impl<'a> Recovery<'a> {
                 damage.sequences.insert(database.clone(), lost);
                 named = true;
             }
-            if !named {
+            // What was moved aside by a repair is known, and told to readers as a gap.
+            let told = self.repaired > unreadable;
+            if !named && !told {
                 self.damaged(number, offset, 0, DamageCause::MissingFrames);
                 if let Some(damage) = self.survey.damage.last_mut() {
                     damage.sequences.insert(database.clone(), lost);
@@ -341,6 +409,10 @@ impl<'a> Recovery<'a> {
         let (damage, unknown_bytes) = (self.damage_count(), self.unknown_bytes);
         let seen = self.chain.entry(database.clone()).or_default();
         *seen = Sighting { sequence: seen.sequence.max(sequence), damage, unknown_bytes };
+    }
+
+    fn may_have_lost_something(&self) -> bool {
+        self.repaired > 0 || self.survey.damage.iter().any(Damage::is_unknown)
     }
 
     /// Names suspects as damage.
@@ -365,8 +437,8 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    fn damaged(&mut self, number: u64, offset: u64, length: u64, cause: DamageCause) {
-        let file = segment_name(number);
+    pub fn damaged(&mut self, number: u64, offset: u64, length: u64, cause: DamageCause) {
+        let file = (self.naming)(number);
         self.survey.damage.push(Damage { file, offset, length, cause, sequences: BTreeMap::new() });
     }
 
@@ -381,13 +453,9 @@ impl<'a> Recovery<'a> {
         }
     }
 
-    fn finish(&mut self, cursors_id: Option<LogId>, cursors: CursorsFound) {
+    /// Takes in what the file of cursors says.
+    fn take_cursors(&mut self, cursors_id: Option<LogId>, cursors: CursorsFound) {
         let empty = self.survey.heads.databases.is_empty();
-        for (database, head) in &mut self.survey.heads.databases {
-            // A frame has at least so many bytes: the database cannot have had more in what is unreadable since.
-            let seen = self.chain.get(database).map_or(0, |seen| seen.unknown_bytes);
-            head.last = Sequence(head.last.0 + (self.unknown_bytes - seen) / FRAME_FIXED as u64);
-        }
         let foreign = cursors_id.is_some() && cursors_id != self.log_id;
         self.survey.cursors = match cursors {
             CursorsFound::Whole(slots) if !foreign && !(self.survey.segments.is_empty()) => CursorsFound::Whole(slots),
@@ -405,9 +473,19 @@ impl<'a> Recovery<'a> {
             let cause = DamageCause::Cursors;
             self.survey.damage.push(Damage { file, offset: 0, length: 0, cause, sequences: BTreeMap::new() });
         }
+    }
+
+    /// What was found.
+    pub fn finish(mut self) -> Survey {
+        for (database, head) in &mut self.survey.heads.databases {
+            // A frame has at least so many bytes: the database cannot have had more in what is unreadable since.
+            let seen = self.chain.get(database).map_or(0, |seen| seen.unknown_bytes);
+            head.last = Sequence(head.last.0 + (self.unknown_bytes - seen) / FRAME_FIXED as u64);
+        }
         // Without any segment, an id from the cursors is that of a log that is lost.
         if self.survey.segments.is_empty() {
             self.survey.log_id = None;
         }
+        self.survey
     }
 }

@@ -22,6 +22,12 @@ impl Source for Box<dyn DiskFile> {
     }
 }
 
+impl Source for Bytes {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        (&**self).read_exact_at(buffer, offset)
+    }
+}
+
 impl Source for &[u8] {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let part = usize::try_from(offset).ok().and_then(|at| self.get(at..)?.get(..buffer.len()));

@@ -12,7 +12,7 @@ use ochre_types::{DatabaseName, Incarnation, LogId, Sequence};
 use crate::error::is_full;
 use crate::format::{self, Place, SEGMENT_HEADER, SegmentHeader};
 use crate::heads::Heads;
-use crate::shared::{Queued, SegmentMeta};
+use crate::shared::{Queued, SegmentMeta, Written};
 
 /// Why a group was not written.
 #[derive(Debug)]
@@ -25,11 +25,10 @@ pub(crate) enum WriteError {
 
 /// A group that is durable.
 #[derive(Debug)]
-pub(crate) struct Written {
+pub(crate) struct GroupWritten {
     pub bytes: u64,
     pub sync_nanos: u64,
-    /// Database, sequence and offset of each frame.
-    pub frames: Vec<(DatabaseName, Sequence, u64)>,
+    pub frames: Vec<Written>,
 }
 
 #[derive(Debug)]
@@ -163,7 +162,7 @@ impl SegmentWriter {
     }
 
     /// Writes and syncs a group. Leaves `group` empty if it succeeds.
-    pub fn write_group(&mut self, group: &mut Vec<Queued>) -> Result<Written, WriteError> {
+    pub fn write_group(&mut self, group: &mut Vec<Queued>) -> Result<GroupWritten, WriteError> {
         let Some((number, start)) = self.active.as_ref().map(|a| (a.number, a.length)) else {
             return Err(WriteError::Failed("there is no segment to write to".to_owned()));
         };
@@ -177,17 +176,23 @@ impl SegmentWriter {
             let written = heads.insert(queued.database.clone(), queued.sequence).or(before).unwrap_or_default();
             let raised = self.raised.get(&queued.database).filter(|raised| **raised < queued.sequence);
             let previous = raised.map_or(written, |raised| written.max(*raised));
-            frames.push((queued.database.clone(), queued.sequence, offset));
             let frame = queued.record.into_frame(queued.database, queued.sequence, previous);
             let place = Place { log_id: self.log_id, segment: number, offset };
             format::encode_record(&mut self.buffer, &frame, start, place);
+            frames.push(Written {
+                database: frame.header.database.clone(),
+                sequence: queued.sequence,
+                offset,
+                bytes: start + self.buffer.len() as u64 - offset,
+                stamp: frame.header.stamp.hlc,
+            });
             headers.push(frame.header);
         }
         let sync_nanos = self.commit()?;
         for header in &headers {
             self.heads.see(header, Some(self.incarnation));
         }
-        Ok(Written { bytes: self.buffer.len() as u64, sync_nanos, frames })
+        Ok(GroupWritten { bytes: self.buffer.len() as u64, sync_nanos, frames })
     }
 
     /// Writes a frame of the log's own, which says that everything before it is synced.

@@ -1,8 +1,11 @@
 //! What a log tells about itself, for metrics and `system.log`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ochre_types::{DatabaseName, LogId, Sequence};
+
+use crate::cursors::{CursorState, QueueLimit};
 
 /// Counters since the log was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +28,19 @@ pub struct DatabaseStatus {
     pub synced: Sequence,
 }
 
+/// How far one cursor's reader has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CursorStatus {
+    /// Where it stands, and what it has lost.
+    pub cursor: CursorState,
+    /// How far it may lag.
+    pub limit: Option<QueueLimit>,
+    /// Bytes of its database's frames behind it; at most 64 KiB, or for old positions about a thousandth, too much.
+    pub lag_bytes: u64,
+    /// Age of the oldest frame behind it, by its stamp.
+    pub lag_age: Duration,
+}
+
 /// A log's state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogStatus {
@@ -32,7 +48,7 @@ pub struct LogStatus {
     pub log_id: LogId,
     /// Number of segments kept (0 in memory).
     pub segments: u64,
-    /// The oldest segment's number.
+    /// The oldest segment's number; in an object store, the epoch times 2^32 and the number within it.
     pub first_segment: u64,
     /// The newest segment's number.
     pub last_segment: u64,
@@ -42,6 +58,8 @@ pub struct LogStatus {
     pub pending_bytes: u64,
     /// Why the log takes nothing more until the server is started again.
     pub failed: Option<String>,
+    /// Whether that is because another server has taken the log over.
+    pub fenced: bool,
     /// Why the log takes nothing at the moment.
     pub full: Option<String>,
     /// Bytes written in group commits since the log was opened.
@@ -56,4 +74,6 @@ pub struct LogStatus {
     pub sync_nanos_total: u64,
     /// Every database that was ever written to and is still known.
     pub databases: BTreeMap<DatabaseName, DatabaseStatus>,
+    /// Every cursor, by database and name.
+    pub cursors: Vec<CursorStatus>,
 }

@@ -9,21 +9,9 @@ use ochre_types::Sequence;
 use crate::cursors::Cursors;
 use crate::error::LogError;
 use crate::format::segment_name;
-use crate::segment::{SegmentWriter, WriteError, Written};
-use crate::shared::{Group, Next, Outcome, Phase, SegmentMeta, Shared};
-
-/// Says that the writer has ended, however it ended.
-struct StopGuard(Arc<Shared>);
-
-impl Drop for StopGuard {
-    fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        state.phase = Phase::Stopped;
-        Shared::refuse(&mut state, None, &LogError::Closed);
-        drop(state);
-        self.0.stopped.send_replace(true);
-    }
-}
+use crate::outcome::Outcome;
+use crate::segment::{GroupWritten, SegmentWriter, WriteError};
+use crate::shared::{Group, Next, SegmentMeta, Shared, StopGuard};
 
 /// The writer task. Holds no `Tasks`, which own it.
 pub(crate) struct Writer {
@@ -117,25 +105,17 @@ impl Writer {
         }
     }
 
-    fn publish(&self, group: &Group, written: Written, end: Option<(u64, u64)>) {
+    fn publish(&self, group: &Group, written: GroupWritten, end: Option<(u64, u64)>) {
         let mut state = self.shared.state.lock();
-        state.pending_bytes = state.pending_bytes.saturating_sub(group.bytes);
         state.totals.appended_bytes += written.bytes;
-        state.totals.appended_frames += written.frames.len() as u64;
-        state.totals.synced_groups += 1;
         state.totals.sync_nanos = state.totals.sync_nanos.saturating_add(written.sync_nanos);
         if let (Some((_, length)), Some(segment)) = (end, state.segments.back_mut()) {
             segment.length = length;
-            for (database, sequence, offset) in &written.frames {
-                segment.see(database, *sequence, *offset);
-            }
         }
-        for (database, sequence, _) in written.frames {
-            let position = state.positions.entry(database).or_default();
-            position.synced = position.synced.max(sequence);
-        }
+        self.shared.publish(&mut state, group, written.frames);
         drop(state);
-        group.outcome.send_replace(Outcome::Synced);
+        self.shared.enforce_limits();
+        group.outcome.tell(Outcome::Synced);
         self.shared.commits.send_modify(|count| *count += 1);
     }
 
@@ -165,7 +145,7 @@ impl Writer {
             let state = self.shared.state.lock();
             (state.full.is_some(), state.failed.is_some())
         };
-        let wanted = self.cursors.is_dirty() || (!failed && (self.unmarked || full));
+        let wanted = self.cursors.is_dirty() || self.cursors.has_limits() || (!failed && (self.unmarked || full));
         match self.tick_at {
             _ if !wanted => self.tick_at = None,
             None => self.tick_at = Some(now + self.shared.config.idle_mark),
@@ -179,6 +159,7 @@ impl Writer {
     }
 
     async fn tick(&mut self, full: bool, failed: bool) {
+        self.shared.enforce_limits();
         if let Err(error) = self.cursors.flush().await {
             tracing::warn!(%error, "cursors were not flushed: readers may see frames again after a restart");
         }

@@ -1,4 +1,4 @@
-//! The time of one query, from planning to its last rows.
+//! The time of one query, from planning to its last rows, and its end before that.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,26 +6,34 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use futures::future::BoxFuture;
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, Either, select};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use ochre_env::Clock;
 
 use crate::error::QueryError;
 
-/// When a query's time is over. Begins to count when it is made.
+/// When a query is over, by its time or by a word from outside. Begins to count when it is made.
 pub(crate) struct Deadline {
-    over: BoxFuture<'static, ()>,
-    time: Duration,
+    over: BoxFuture<'static, QueryError>,
 }
 
 impl Deadline {
-    pub(crate) fn new(clock: &Arc<dyn Clock>, time: Duration) -> Self {
-        Self { over: clock.sleep(time), time }
-    }
-
-    fn error(&self) -> QueryError {
-        QueryError::TimedOut(self.time)
+    pub(crate) fn new(clock: &Arc<dyn Clock>, time: Duration, ended: oneshot::Receiver<QueryError>) -> Self {
+        let sleep = clock.sleep(time);
+        let over = async move {
+            match select(sleep, ended).await {
+                Either::Left(_) => QueryError::TimedOut(time),
+                Either::Right((Ok(why), _)) => why,
+                // Nobody is left who could end it.
+                Either::Right((Err(_), sleep)) => {
+                    sleep.await;
+                    QueryError::TimedOut(time)
+                }
+            }
+        };
+        Self { over: over.boxed() }
     }
 
     /// What `work` gives, if it is done in time.
@@ -34,9 +42,9 @@ impl Deadline {
         work: impl Future<Output = Result<T, QueryError>>,
     ) -> Result<T, QueryError> {
         let work = std::pin::pin!(work);
-        match futures::future::select(&mut self.over, work).await {
-            futures::future::Either::Left(_) => Err(self.error()),
-            futures::future::Either::Right((done, _)) => done,
+        match select(&mut self.over, work).await {
+            Either::Left((why, _)) => Err(why),
+            Either::Right((done, _)) => done,
         }
     }
 
@@ -48,9 +56,9 @@ impl Deadline {
         let mut rows = Some(rows);
         let bounded = stream::poll_fn(move |context| {
             let Some(running) = &mut rows else { return Poll::Ready(None) };
-            if self.over.poll_unpin(context).is_ready() {
+            if let Poll::Ready(why) = self.over.poll_unpin(context) {
                 rows = None;
-                return Poll::Ready(Some(Err(self.error())));
+                return Poll::Ready(Some(Err(why)));
             }
             let polled = running.poll_next_unpin(context);
             if matches!(polled, Poll::Ready(None)) {
@@ -72,7 +80,19 @@ mod tests {
 
     fn deadline() -> Deadline {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        Deadline::new(&clock, Duration::from_millis(20))
+        Deadline::new(&clock, Duration::from_millis(20), oneshot::channel().1)
+    }
+
+    #[tokio::test]
+    async fn a_word_from_outside_ends_it_at_once() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (end, ended) = oneshot::channel();
+        let endless = stream::pending::<Result<RecordBatch, _>>().boxed();
+        let mut rows = Deadline::new(&clock, Duration::from_secs(3_600), ended).end(endless);
+        assert!(rows.next().now_or_never().is_none());
+        end.send(QueryError::ServerMemory("too much".to_owned())).unwrap();
+        assert!(matches!(rows.next().await, Some(Err(QueryError::ServerMemory(_)))));
+        assert!(rows.next().await.is_none());
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use object_store::ObjectStore;
 use ochre_env::Clock;
+use ochre_store::memory::{Gauge, ShareUse};
 use ochre_types::ByteSize;
 
 use crate::catalog::{CATALOG, Catalogs, Database, TABLES};
@@ -33,11 +34,9 @@ use crate::error::QueryError;
 use crate::memory::QueryMemory;
 use crate::objects::OneStore;
 use crate::params::Params;
+use crate::running::Running;
 use crate::source::Source;
 use crate::statement::{self, Parsed};
-
-/// The share of the memory that footers of Parquet objects may take, as a divisor.
-const FOOTER_SHARE: usize = 16;
 
 /// The stack for planning, in bytes; only what is used of it is ever in memory. Planning walks expressions and plans
 /// recursively: [`crate::limits`] bounds how deep they are, and this is more than such a depth needs.
@@ -48,10 +47,14 @@ const PLANNING_STACK: usize = 16 << 20;
 pub struct EngineConfig {
     /// The memory that all queries share.
     pub memory: ByteSize,
+    /// The memory that footers of Parquet objects may take.
+    pub caches: ByteSize,
     /// How many parts of a plan run at a time; 1 in simulation.
     pub target_partitions: usize,
     /// Where queries that outgrow their memory put what doesn't fit; without it they fail.
     pub spill_dir: Option<PathBuf>,
+    /// Bytes that all queries together may have there.
+    pub spill_limit: ByteSize,
     /// The rows of a batch.
     pub batch_size: usize,
     /// What `now()` reads.
@@ -76,6 +79,23 @@ pub struct EngineError(String);
 pub struct Engine {
     template: SessionState,
     clock: Arc<dyn Clock>,
+    memory: Gauge,
+    running: Arc<Running>,
+}
+
+/// What queries hold at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryUse {
+    /// The memory that they have reserved.
+    pub memory: ShareUse,
+    /// The memory of cached footers.
+    pub caches: ShareUse,
+    /// Bytes that they have on disk.
+    pub spilled: u64,
+    /// Queries that run.
+    pub running: u64,
+    /// Queries that were ended because the process took too much memory.
+    pub ended: u64,
 }
 
 /// A query's answer, as it comes.
@@ -108,7 +128,34 @@ impl Engine {
             // Reading by URL and making tables need formats and factories: there are none.
             .with_table_factories(Default::default())
             .build();
-        Ok(Self { template, clock: config.clock })
+        Ok(Self { template, clock: config.clock, memory: Gauge::new(config.memory), running: Arc::default() })
+    }
+
+    /// Lets no query begin, for that reason; `None` lets them again.
+    pub fn refuse(&self, reason: Option<String>) {
+        self.running.refuse(reason);
+    }
+
+    /// Ends the query that has reserved most memory, for that reason. Returns the bytes; `None` if none runs.
+    pub fn end_largest(&self, reason: &str) -> Option<u64> {
+        self.running.end_largest(reason)
+    }
+
+    /// What queries hold now.
+    pub fn usage(&self) -> QueryUse {
+        let runtime = self.template.runtime_env();
+        let manager = &runtime.cache_manager;
+        let footers = manager.get_file_metadata_cache().list_entries();
+        let footers = footers.values().map(|entry| entry.size_bytes as u64).sum();
+        let (running, ended) = self.running.counts();
+        QueryUse {
+            memory: self.memory.read(),
+            // The cache keeps to its limit by itself and tells no peak.
+            caches: ShareUse { used: footers, peak: footers, limit: manager.get_metadata_cache_limit() as u64 },
+            spilled: runtime.disk_manager.used_disk_space(),
+            running,
+            ended,
+        }
     }
 
     /// Runs one statement over `source`.
@@ -124,8 +171,11 @@ impl Engine {
         params: &Params,
         limits: QueryLimits,
     ) -> Result<QueryResult, QueryError> {
-        let mut deadline = Deadline::new(&self.clock, limits.time);
-        let mut planning = Box::pin(AssertUnwindSafe(self.plan(source, sql, params, limits.memory)).catch_unwind());
+        let pool = self.template.runtime_env().memory_pool.clone();
+        let memory = Arc::new(QueryMemory::new(pool, limits.memory, self.memory.clone()));
+        let (ticket, ended) = self.running.begin(&memory)?;
+        let mut deadline = Deadline::new(&self.clock, limits.time, ended);
+        let mut planning = Box::pin(AssertUnwindSafe(self.plan(source, sql, params, memory)).catch_unwind());
         let planned = poll_fn(|context| stacker::grow(PLANNING_STACK, || planning.as_mut().poll(context)));
         let answer = async {
             match planned.await {
@@ -134,7 +184,10 @@ impl Engine {
             }
         };
         let QueryResult { schema, stream } = deadline.bound(answer).await?;
-        Ok(QueryResult { schema, stream: deadline.end(stream) })
+        let stream = deadline.end(stream).inspect(move |_| {
+            let _running = &ticket;
+        });
+        Ok(QueryResult { schema, stream: stream.boxed() })
     }
 
     async fn plan(
@@ -142,7 +195,7 @@ impl Engine {
         source: Arc<dyn Source>,
         sql: &str,
         params: &Params,
-        memory: ByteSize,
+        memory: Arc<QueryMemory>,
     ) -> Result<QueryResult, QueryError> {
         let parsed = statement::parse(sql)?;
         let database = Database::new(source);
@@ -168,10 +221,10 @@ impl Engine {
         Ok(QueryResult { schema, stream })
     }
 
-    fn session(&self, database: &Arc<Database>, parsed: &Parsed, memory: ByteSize) -> SessionState {
+    fn session(&self, database: &Arc<Database>, parsed: &Parsed, memory: Arc<QueryMemory>) -> SessionState {
         let shared = self.template.runtime_env();
         let mut runtime = RuntimeEnv::clone(shared);
-        runtime.memory_pool = Arc::new(QueryMemory::new(shared.memory_pool.clone(), memory));
+        runtime.memory_pool = memory;
         let mut config = self.template.config().clone();
         config.options_mut().sql_parser.enable_ident_normalization = parsed.folds_case;
         let now = DateTime::from_timestamp_nanos(self.clock.wall_nanos());
@@ -207,9 +260,11 @@ fn runtime(config: &EngineConfig, objects: Arc<dyn ObjectStore>) -> PlanResult<A
     };
     RuntimeEnvBuilder::new()
         .with_memory_pool(pool)
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(config.spill_limit.0),
+        )
         .with_object_store_registry(Arc::new(OneStore::new(objects)))
-        .with_metadata_cache_limit(memory / FOOTER_SHARE)
+        .with_metadata_cache_limit(config.caches.as_usize())
         .build_arc()
 }
 

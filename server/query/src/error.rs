@@ -1,9 +1,12 @@
 //! Why a query gave no answer, or not all of it.
 
 use std::any::Any;
+use std::io;
 use std::time::Duration;
 
+use arrow_schema::ArrowError;
 use datafusion::common::DataFusionError;
+use ochre_store::object::verified::DamagedObject;
 use ochre_types::size::format_duration;
 
 use crate::params::ParamError;
@@ -35,6 +38,12 @@ pub enum QueryError {
     /// The memory for queries is used up.
     #[error("the memory for queries is used up: narrow the time range, or raise it on the server ({0})")]
     ResourcesExhausted(String),
+    /// The process as a whole takes more memory than it may.
+    #[error("the server is short of memory: send the query again later, or narrow it by time ({0})")]
+    ServerMemory(String),
+    /// The disk that queries spill to is full.
+    #[error("a query that outgrew its memory found no room on disk: narrow the time range, or make room ({0})")]
+    SpillFull(String),
     /// Too many queries of the database wait for their turn.
     #[error(
         "{waiting} queries of this database wait for their turn while {running} run: send the query again later, or raise limits.concurrent_queries"
@@ -48,9 +57,17 @@ pub enum QueryError {
     /// It ran for too long.
     #[error("the query ran for more than {}: narrow it by time, or raise limits.query_time", format_duration(*.0))]
     TimedOut(Duration),
+    /// It needs rows that can't be read as they were written.
+    #[error("the query needs a damaged chunk: {0}")]
+    Damaged(Box<DamagedObject>),
     /// Reading or computing failed.
     #[error("the query failed while it ran: {0}")]
     Execution(String),
+}
+
+/// Whether a disk has no room; queries write to nothing else than what they spill.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// What kind of error it is, for mapping to a protocol's codes.
@@ -80,14 +97,19 @@ impl QueryError {
             Self::Refused(_) => QueryErrorKind::Refused,
             Self::UnknownDatabase(_) => QueryErrorKind::UnknownDatabase,
             Self::UnknownTable(_) => QueryErrorKind::UnknownTable,
-            Self::ResourcesExhausted(_) | Self::TooManyQueries { .. } => QueryErrorKind::ResourcesExhausted,
+            Self::ResourcesExhausted(_) | Self::ServerMemory(_) | Self::SpillFull(_) | Self::TooManyQueries { .. } => {
+                QueryErrorKind::ResourcesExhausted
+            }
             Self::TimedOut(_) => QueryErrorKind::TimedOut,
-            Self::Execution(_) => QueryErrorKind::Execution,
+            Self::Damaged(_) | Self::Execution(_) => QueryErrorKind::Execution,
         }
     }
 
     /// An error that came while the statement was planned: the client's fault unless it says otherwise.
     pub(crate) fn planning(error: &DataFusionError) -> Self {
+        if let Some(damaged) = DamagedObject::of(error) {
+            return Self::Damaged(Box::new(damaged.clone()));
+        }
         match error.find_root() {
             DataFusionError::ResourcesExhausted(message) => Self::ResourcesExhausted(message.clone()),
             DataFusionError::ObjectStore(_)
@@ -108,8 +130,16 @@ impl QueryError {
 
     /// An error that came while the plan ran.
     pub(crate) fn running(error: &DataFusionError) -> Self {
+        if let Some(damaged) = DamagedObject::of(error) {
+            return Self::Damaged(Box::new(damaged.clone()));
+        }
         match error.find_root() {
             DataFusionError::ResourcesExhausted(message) => Self::ResourcesExhausted(message.clone()),
+            DataFusionError::IoError(cause) if is_full(cause) => Self::SpillFull(cause.to_string()),
+            DataFusionError::ArrowError(cause, _) => match &**cause {
+                ArrowError::IoError(_, cause) if is_full(cause) => Self::SpillFull(cause.to_string()),
+                _ => Self::Execution(error.strip_backtrace()),
+            },
             _ => Self::Execution(error.strip_backtrace()),
         }
     }

@@ -6,22 +6,27 @@
 //!       DataSourceExec (Parquet)  chunks that stand alone
 //!       ChunkExec                 a chunk in memory that stands alone
 //!       FoldExec                  a group of chunks that may share keys
-//!         DataSourceExec | ChunkExec, each in key order
+//!         DataSourceExec | ChunkExec, each in key order; below an EraseExec where something was deleted, and below
+//!         a SettledExec where the file has no stamps
 //! ```
 
 pub(crate) mod chunk;
+pub(crate) mod erase;
 pub(crate) mod fold;
+pub(crate) mod settled;
 pub(crate) mod table;
 
 use std::sync::Arc;
 
+use arrow_array::{Array, FixedSizeBinaryArray, RecordBatch};
 use arrow_schema::{FieldRef, Schema, SchemaRef, SortOptions};
+use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::{Partitioning, PlanProperties};
-use ochre_batch::SortOrder;
 use ochre_batch::rows::canonical_order;
+use ochre_batch::{Rows, SortOrder, StampedRows, Stamps};
 use ochre_types::{ColumnId, ColumnKind};
 
 use crate::schema::{Layout, stamp_field};
@@ -53,6 +58,22 @@ impl Keyed {
         let ordering = LexOrdering::new(keys.map(at)).expect("the stamp at least is in it");
         Self { ids, schema: Arc::new(Schema::new(fields)), ordering }
     }
+
+    /// The rows of a batch with this schema.
+    pub(crate) fn stamped(&self, batch: &RecordBatch) -> Result<StampedRows> {
+        let (stamps, columns) = batch.columns().split_last().ok_or_else(|| damaged("it has no columns"))?;
+        let stamps =
+            stamps.as_any().downcast_ref::<FixedSizeBinaryArray>().ok_or_else(|| damaged("it has no stamps"))?;
+        if stamps.null_count() > 0 {
+            return Err(damaged("some of its rows have no stamp"));
+        }
+        let rows = Rows::new(self.ids.clone(), columns.to_vec()).map_err(|error| damaged(&error.to_string()))?;
+        Ok(StampedRows { rows, stamps: Stamps::Each(Arc::new(stamps.clone())) })
+    }
+}
+
+fn damaged(what: &str) -> DataFusionError {
+    DataFusionError::External(format!("a chunk can't be folded: {what}").into())
 }
 
 fn sort_by(name: &str, index: usize) -> PhysicalSortExpr {

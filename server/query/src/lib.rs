@@ -38,12 +38,15 @@ pub mod source;
 
 mod catalog;
 mod deadline;
+mod delete;
 mod exec;
 mod limits;
 mod memory;
 mod objects;
 mod overlap;
 mod prune;
+mod readers;
+mod running;
 mod scan;
 mod schema;
 mod statement;
@@ -53,7 +56,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, EngineConfig, QueryLimits, QueryResult};
+pub use delete::Delete;
+pub use engine::{Engine, EngineConfig, QueryLimits, QueryResult, QueryUse};
 pub use error::{QueryError, QueryErrorKind};
 pub use format::Format;
 pub use params::{ParamError, Params};

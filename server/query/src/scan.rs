@@ -21,15 +21,18 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr, Statistics};
 use object_store::path::Path;
 use ochre_batch::{SortOrder, StampedRows};
 use ochre_store::snapshot::{ChunkBody, ChunkSnapshot, TableSnapshot};
-use ochre_types::{ColumnId, ColumnKind};
+use ochre_types::{ColumnId, ColumnKind, TableName};
 
 use crate::exec::Keyed;
 use crate::exec::chunk::{ChunkExec, MemoryRows, exact_statistics};
+use crate::exec::erase::EraseExec;
 use crate::exec::fold::FoldExec;
+use crate::exec::settled::SettledExec;
 use crate::exec::table::{Chosen, TableExec};
 use crate::objects::OBJECTS_URL;
 use crate::overlap;
 use crate::prune::{Bounds, Pruned};
+use crate::readers::NamedReaders;
 use crate::schema::Layout;
 
 /// One reading of a table.
@@ -45,6 +48,8 @@ pub(crate) struct Scan<'a> {
     /// The filters that may go below a fold: on tags and time only.
     key_filter: Option<Arc<dyn PhysicalExpr>>,
     limit: Option<usize>,
+    /// The table's name.
+    table: TableName,
 }
 
 /// A Parquet object.
@@ -57,7 +62,7 @@ impl<'a> Scan<'a> {
     pub(crate) fn new(
         state: &'a dyn Session,
         layout: &'a Layout,
-        order: SortOrder,
+        snapshot: &TableSnapshot,
         projection: Vec<usize>,
         filters: &[Expr],
         limit: Option<usize>,
@@ -74,8 +79,10 @@ impl<'a> Scan<'a> {
         };
         // With filters above, a limit would count rows that they take away.
         let limit = limit.filter(|_| filters.is_empty());
-        let bounds = Bounds::of(filters, layout);
-        Ok(Self { state, layout, order, bounds, projection, schema: Arc::new(Schema::new(fields)), key_filter, limit })
+        let mut bounds = Bounds::of(filters, layout);
+        bounds.first = bounds.first.max(snapshot.visible_from.unwrap_or(i64::MIN));
+        let (order, table, schema) = (snapshot.order.clone(), snapshot.table.clone(), Arc::new(Schema::new(fields)));
+        Ok(Self { state, layout, order, bounds, projection, schema, key_filter, limit, table })
     }
 
     /// The plan that reads `snapshot`.
@@ -84,7 +91,10 @@ impl<'a> Scan<'a> {
         let mut chunks: Vec<ChunkSnapshot> = Vec::with_capacity(snapshot.chunks.len());
         for chunk in &snapshot.chunks {
             match self.bounds.prune(chunk) {
-                None => chunks.push(chunk.clone()),
+                None => {
+                    chunk.read.touch();
+                    chunks.push(chunk.clone());
+                }
                 Some(Pruned::Time) => chosen.pruned_by_time += 1,
                 Some(Pruned::Key) => chosen.pruned_by_key += 1,
                 Some(Pruned::Tags) => chosen.pruned_by_tags += 1,
@@ -94,7 +104,7 @@ impl<'a> Scan<'a> {
         let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         for group in overlap::groups(&chunks, (self.bounds.first, self.bounds.last)) {
             match group.as_slice() {
-                [only] if chunks[*only].unique_keys && !matches!(chunks[*only].body, ChunkBody::Blocks(_)) => {
+                [only] if is_read_alone(&chunks[*only]) => {
                     alone.push(&chunks[*only]);
                 }
                 _ => {
@@ -105,6 +115,9 @@ impl<'a> Scan<'a> {
             }
         }
         chosen.alone = alone.len();
+        chosen.settled = chunks.iter().filter(|chunk| chunk.settled.is_some()).count();
+        chosen.joined = chunks.iter().filter(|chunk| chunk.level > 0).count();
+        chosen.erased = chunks.iter().filter(|chunk| !chunk.erased.is_empty()).count();
         self.read_alone(&alone, &mut plans)?;
         let input = match plans.len() {
             0 => Arc::new(EmptyExec::new(self.schema.clone())),
@@ -166,14 +179,33 @@ impl<'a> Scan<'a> {
         let keyed = Keyed::new(self.layout, &self.order, &self.projection);
         let position = |at: &usize| keyed.ids.iter().position(|id| *id == self.layout.ids()[*at]);
         let output: Arc<[usize]> = self.projection.iter().filter_map(position).collect();
-        let inputs = chunks.map(|chunk| self.keyed_chunk(chunk, &keyed)).collect::<Result<Vec<_>>>()?;
-        Ok(Arc::new(FoldExec::new(inputs, keyed, output, &self.schema)))
+        let mut stored = 0;
+        let inputs = chunks.map(|chunk| {
+            stored += if chunk.in_memory() { 0 } else { chunk.bytes };
+            self.keyed_chunk(chunk, &keyed)
+        });
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        let readers = readers_size(stored, keyed.ids.len() + 1, self.layout.ids().len() + 1);
+        Ok(Arc::new(FoldExec::new(inputs, keyed, output, &self.schema, readers)))
     }
 
+    /// One chunk in key order, with its stamps, without what was deleted.
     fn keyed_chunk(&self, chunk: &ChunkSnapshot, keyed: &Keyed) -> Result<Arc<dyn ExecutionPlan>> {
+        let read = self.keyed_rows(chunk, keyed)?;
+        if chunk.erased.is_empty() {
+            return Ok(read);
+        }
+        Ok(Arc::new(EraseExec::new(read, keyed.clone(), self.table.clone(), chunk.erased.clone())))
+    }
+
+    fn keyed_rows(&self, chunk: &ChunkSnapshot, keyed: &Keyed) -> Result<Arc<dyn ExecutionPlan>> {
         let rows = match &chunk.body {
             ChunkBody::Parquet { path, size } => {
-                return self.keyed_parquet(&Object { path, size: *size }, chunk.in_order, keyed);
+                let read = self.keyed_parquet(&Object { path, size: *size }, chunk.in_order, keyed)?;
+                return Ok(match chunk.settled {
+                    None => read,
+                    Some(_) => Arc::new(SettledExec::new(read, keyed.clone(), chunk.stamps.1)),
+                });
             }
             ChunkBody::Sorted(rows) => MemoryRows::Sorted(rows.clone()),
             ChunkBody::Blocks(blocks) => {
@@ -214,10 +246,24 @@ impl<'a> Scan<'a> {
             global: self.state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
+        let readers = NamedReaders(CachedParquetFileReaderFactory::new(store, footers));
         Ok(ParquetSource::new(stored)
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, footers))))
+            .with_parquet_file_reader_factory(Arc::new(readers)))
     }
+}
+
+/// Whether a chunk that shares no key with others can be read as it is. What was deleted is found by its stamps, so it
+/// goes by way of the fold.
+fn is_read_alone(chunk: &ChunkSnapshot) -> bool {
+    chunk.unique_keys && chunk.erased.is_empty() && !matches!(chunk.body, ChunkBody::Blocks(_))
+}
+
+/// What readers of Parquet objects of `stored` bytes hold, about, if they read so `many` of all columns: most objects
+/// have one row group, and of that all pages are fetched.
+fn readers_size(stored: u64, many: usize, of_all: usize) -> usize {
+    let part = u128::from(stored) * many.min(of_all) as u128 / of_all.max(1) as u128;
+    usize::try_from(part).unwrap_or(usize::MAX)
 }
 
 fn file(object: &Object<'_>) -> PartitionedFile {

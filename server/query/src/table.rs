@@ -6,10 +6,14 @@ use std::sync::{Arc, OnceLock};
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use ochre_store::snapshot::{TableColumn, TableSnapshot};
+use ochre_types::{ColumnKind, TIME_COLUMN};
 
 use crate::scan::Scan;
 use crate::schema::Layout;
@@ -87,6 +91,45 @@ impl TableProvider for ChunkTable {
             Some(positions) => self.resolve(positions.iter().copied(), layout)?,
             None => self.resolve(0..self.planned.ids().len(), layout)?,
         };
-        Scan::new(state, layout, snapshot.order.clone(), projection, filters, limit)?.plan(snapshot)
+        match snapshot.visible_from.filter(|from| may_hold_older(snapshot, *from)) {
+            None => Scan::new(state, layout, snapshot, projection, filters, limit)?.plan(snapshot),
+            Some(from) => visible(state, layout, snapshot, projection, filters, from),
+        }
     }
+}
+
+/// Whether chunks that have rows to be seen have older ones too.
+fn may_hold_older(snapshot: &TableSnapshot, from: i64) -> bool {
+    snapshot.chunks.iter().any(|chunk| chunk.time_range.0 < from && from <= chunk.time_range.1)
+}
+
+/// A scan without the rows before `from`.
+fn visible(
+    state: &dyn Session,
+    layout: &Layout,
+    snapshot: &TableSnapshot,
+    projection: Vec<usize>,
+    filters: &[Expr],
+    from: i64,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let time = layout.ids().iter().position(|id| id.kind == ColumnKind::Time);
+    let time = time.ok_or_else(|| DataFusionError::Internal("a table has no column of times".to_owned()))?;
+    let mut read = projection.clone();
+    if !read.contains(&time) {
+        read.push(time);
+    }
+    // No limit: it would count rows that are not to be seen.
+    let scan = Scan::new(state, layout, snapshot, read, filters, None)?.plan(snapshot)?;
+    let from = Arc::new(Literal::new(ScalarValue::TimestampNanosecond(Some(from), None)));
+    let at = Arc::new(Column::new_with_schema(TIME_COLUMN, &scan.schema())?);
+    let visible: Arc<dyn ExecutionPlan> =
+        Arc::new(FilterExec::try_new(Arc::new(BinaryExpr::new(at, Operator::GtEq, from)), scan)?);
+    let schema = visible.schema();
+    let asked = schema.fields().iter().enumerate().take(projection.len());
+    let asked: Vec<(Arc<dyn PhysicalExpr>, String)> = asked
+        .map(|(index, field)| {
+            (Arc::new(Column::new(field.name(), index)) as Arc<dyn PhysicalExpr>, field.name().clone())
+        })
+        .collect();
+    Ok(Arc::new(ProjectionExec::try_new(asked, visible)?))
 }

@@ -15,7 +15,11 @@
 //! A row whose frame comes again under another template may then be in chunks of two templates, with one stamp: the
 //! fold makes them one.
 
+mod aside;
+mod joined;
+pub mod partitions;
 mod table;
+mod tombstones;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -27,16 +31,20 @@ use object_store::path::Path;
 use ochre_batch::{Rows, StampedRows, Stamps};
 use ochre_types::partition::{PartitionKey, Template};
 use ochre_types::rules::{BufferRules, SortRule};
-use ochre_types::{ColumnId, DatabaseName, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName};
+use ochre_types::tombstone::Tombstone;
+use ochre_types::{ColumnId, ColumnName, DatabaseName, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName};
 use parking_lot::Mutex;
 
 use crate::catalog::{CatalogState, ChunkId, ChunkMeta};
 use crate::chunk::{FreezeReason, FrozenChunk, OpenChunk};
-use crate::memory::{BufferMemory, Pressure};
+use crate::memory::BufferMemory;
 use crate::object::Layout;
 use crate::partition::{FreezeJob, Partition, PartitionId, PersistJob, PersistedChunk, Sealed};
+use crate::resident::Readings;
 use crate::snapshot::{TableColumn, TableSnapshot};
+pub(crate) use joined::JoinOrder;
 use table::Table;
+use tombstones::Tombstones;
 
 /// Where a batch stands: its place in this node's log, its stamp and its origin.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +79,7 @@ pub struct Buffer {
     incarnation: Incarnation,
     memory: BufferMemory,
     next_chunk: AtomicU64,
+    readings: Readings,
     state: Mutex<State>,
 }
 
@@ -81,6 +90,7 @@ struct State {
     /// Runs of applied frames above the low-water mark that carry batches.
     uncovered: VecDeque<Run>,
     load: PartitionLoad,
+    tombstones: Tombstones,
 }
 
 /// Neighbouring frames that carry neighbouring batches of one origin.
@@ -99,6 +109,8 @@ pub struct LowWater {
     pub sequence: Sequence,
     /// The batches of those frames, by origin.
     pub batches: BTreeMap<Incarnation, IntervalSet>,
+    /// Deletions that the catalog may lack, by frame: they enter it with the mark, whatever their frames.
+    pub tombstones: Vec<(Sequence, Arc<Tombstone>)>,
 }
 
 /// Chunks that are in memory only.
@@ -155,7 +167,13 @@ impl Buffer {
             incarnation,
             memory,
             next_chunk: AtomicU64::new(1),
-            state: Mutex::new(State { tables, applied_through, ..State::default() }),
+            readings: Readings::default(),
+            state: Mutex::new(State {
+                tables,
+                applied_through,
+                tombstones: Tombstones::restore(&catalog.tombstones),
+                ..State::default()
+            }),
         }
     }
 
@@ -163,9 +181,9 @@ impl Buffer {
     /// already cover the frame (as happens in replay) are passed over; see the module's doc.
     pub fn apply(&self, placed: Placed, tables: &[TablePart], now: Duration) -> Result<(), ArrowError> {
         let mut state = self.state.lock();
-        let State { tables: held, load, .. } = &mut *state;
+        let State { tables: held, load, tombstones, .. } = &mut *state;
         for part in tables {
-            let table = held.entry(part.table.clone()).or_insert_with(Table::new);
+            let table = held.entry(part.table.clone()).or_insert_with(|| Table::new(tombstones.drops(&part.table)));
             table.add_columns(&part.columns, placed.stamp);
             table.partition_by(part.template.id());
             for (key, rows) in &part.parts {
@@ -180,10 +198,52 @@ impl Buffer {
                 let open = partition.open.get_or_insert_with(|| OpenChunk::new(self.new_chunk_id(), &self.memory, now));
                 open.append(StampedRows { rows: rows.clone(), stamps: Stamps::One(placed.stamp) })?;
                 open.coverage.add(placed.sequence, placed.origin, placed.origin_sequence);
+                if open.bytes() >= self.memory.largest_chunk() {
+                    partition.close_open(FreezeReason::Full);
+                }
             }
         }
         state.note_batch(placed);
         Ok(())
+    }
+
+    /// Adds a deletion, or that one was taken back. Must be called in the order of local sequences, among batches.
+    pub fn apply_tombstone(&self, placed: Placed, tombstone: &Arc<Tombstone>) {
+        let mut state = self.state.lock();
+        let known = state.tombstones.add(placed.sequence, tombstone);
+        for (name, table) in state.tables.iter_mut().filter(|(name, _)| known.drops(name)) {
+            tracing::debug!(table = %name, tombstone = %known.stamp, in_force = known.is_in_force(), "a drop");
+            if known.is_in_force() { table.drop_at(known.stamp) } else { table.undrop(known.stamp) }
+        }
+        state.note_batch(placed);
+    }
+
+    /// The deletions that are known, by stamp.
+    pub fn tombstones(&self) -> Vec<Arc<Tombstone>> {
+        self.state.lock().tombstones.all()
+    }
+
+    /// Whether there are deletions that the catalog may lack.
+    pub fn has_pending_tombstones(&self) -> bool {
+        self.state.lock().tombstones.has_pending()
+    }
+
+    /// Chunks that are in memory only, and of which a deletion may hide rows.
+    pub fn unpersisted_acted_on(&self, tombstone: &Arc<Tombstone>) -> u64 {
+        let state = self.state.lock();
+        let tables = state.tables.iter().filter(|(table, _)| tombstone.concerns(table, (i64::MIN, i64::MAX)));
+        let partitions = tables.flat_map(|(table, held)| held.partitions.values().map(move |chunks| (table, chunks)));
+        partitions.map(|(table, chunks)| chunks.unpersisted_acted_on(table, tombstone)).sum()
+    }
+
+    /// Forgets deletions that the catalog has forgotten.
+    pub fn forget_tombstones(&self, stamps: &[Stamp]) {
+        self.state.lock().tombstones.forget(stamps);
+    }
+
+    /// The columns that a table had when it was dropped, by the stamp of the drop; of drops in force.
+    pub fn dropped_columns(&self, table: &str) -> BTreeMap<Stamp, Arc<[TableColumn]>> {
+        self.state.lock().tables.get(table).map(|table| table.dropped_columns().clone()).unwrap_or_default()
     }
 
     /// Notes that frames up to `sequence` carry nothing for the buffer beyond what was applied.
@@ -201,31 +261,42 @@ impl Buffer {
         ChunkId { incarnation: self.incarnation, counter: self.next_chunk.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// The names of the tables.
+    /// The names of the tables, without those that were dropped.
     pub fn tables(&self) -> Vec<TableName> {
+        let state = self.state.lock();
+        state.tables.iter().filter(|(_, table)| table.is_visible()).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The names of all tables, also of those that were dropped.
+    pub fn all_tables(&self) -> Vec<TableName> {
         self.state.lock().tables.keys().cloned().collect()
     }
 
-    /// The columns of a table.
+    /// The columns of a table, as far as they were seen since it was last dropped.
     pub fn columns(&self, table: &str) -> Option<Arc<[TableColumn]>> {
-        self.state.lock().tables.get(table).map(|table| table.columns.clone())
+        self.state.lock().tables.get(table).filter(|table| table.is_visible()).map(|table| table.columns.clone())
     }
 
     /// A table at this moment.
     pub fn snapshot(&self, table: &str) -> Option<TableSnapshot> {
         let state = self.state.lock();
-        let (name, table) = state.tables.get_key_value(table)?;
+        let (name, table) = state.tables.get_key_value(table).filter(|(_, table)| table.is_visible())?;
         let mut chunks = Vec::new();
         for (id, partition) in &table.partitions {
             partition.snapshot(id, &table.order, &mut chunks);
         }
-        Some(TableSnapshot {
+        let mut snapshot = TableSnapshot {
             database: self.database.clone(),
             table: name.clone(),
             columns: table.columns.clone(),
             order: table.order.current().clone(),
             chunks,
-        })
+            visible_from: None,
+        };
+        let tombstones = state.tombstones.of_table(name);
+        drop(state);
+        snapshot.erase(&tombstones);
+        Some(snapshot)
     }
 
     /// Closes every open chunk that is due by the rules, or all of them.
@@ -297,8 +368,9 @@ impl Buffer {
         }
     }
 
-    /// The oldest sealed chunk of a partition, where it is frozen and `due`.
-    pub fn next_to_persist(&self, due: impl Fn(&FrozenChunk) -> bool) -> Option<PersistJob> {
+    /// The oldest sealed chunk of a partition, where it is frozen and `due`. At its first try, its file gets bloom filters
+    /// of the values of `bloom`.
+    pub fn next_to_persist(&self, due: impl Fn(&FrozenChunk) -> bool, bloom: &[ColumnName]) -> Option<PersistJob> {
         let state = self.state.lock();
         let frozen = state.tables.iter().flat_map(|(name, table)| {
             table.partitions.iter().filter_map(move |(id, partition)| match partition.sealed.first() {
@@ -308,7 +380,7 @@ impl Buffer {
         });
         let oldest = frozen.filter(|(.., chunk)| due(chunk)).min_by_key(|(.., chunk)| chunk.opened_at);
         oldest.map(|(name, table, id, partition, chunk)| {
-            let described = chunk.described.get_or_init(|| table.describe(chunk)).clone();
+            let described = chunk.described.get_or_init(|| table.describe(chunk, bloom)).clone();
             PersistJob {
                 table: name.clone(),
                 partition: id.clone(),
@@ -316,6 +388,7 @@ impl Buffer {
                 columns: described.columns,
                 order: described.order,
                 order_version: described.order_version,
+                bloom: described.bloom,
                 template: partition.template.clone(),
             }
         })
@@ -336,7 +409,7 @@ impl Buffer {
             let count = run.last.0.min(sequence.0) - run.first.0;
             batches.entry(run.origin).or_default().insert(run.first_batch, run.first_batch + count);
         }
-        LowWater { sequence, batches }
+        LowWater { sequence, batches, tombstones: state.tombstones.pending() }
     }
 
     /// Moves a frozen chunk among the persisted, once the catalog has it, and forgets what the mark covers.
@@ -348,35 +421,39 @@ impl Buffer {
         path: Path,
         low_water: &LowWater,
     ) {
-        let keep_resident = self.memory.pressure() == Pressure::None;
+        let keep_resident = self.memory.has_room_for_copies();
         let mut state = self.state.lock();
         let State { tables, load, .. } = &mut *state;
         if let Some(partition) = tables.get_mut(table).and_then(|table| table.partitions.get_mut(partition))
-            && let Some(rows) = partition.install_persisted(meta, path, keep_resident)
+            && let Some(rows) = partition.install_persisted(meta, path, keep_resident.then(|| self.readings.mark()))
         {
             load.rows -= rows;
             load.partitions -= u64::from(partition.is_persisted());
         }
-        state.forget_through(low_water.sequence);
+        state.covered(low_water);
     }
 
     /// Forgets what a mark covers that was committed without a chunk.
     pub fn forget_covered(&self, low_water: &LowWater) {
-        self.state.lock().forget_through(low_water.sequence);
+        self.state.lock().covered(low_water);
     }
 
-    /// Gives up copies in memory of persisted chunks, oldest first, until `enough` says so. Returns how many.
+    /// Gives up copies in memory of persisted chunks until `enough` says so: those that no query has read for longest go
+    /// first. Returns how many.
     pub fn evict_resident(&self, enough: impl Fn() -> bool) -> usize {
         let mut state = self.state.lock();
+        let partitions = state.tables.values_mut().flat_map(|table| table.partitions.values_mut());
+        let chunks = partitions.flat_map(|partition| partition.persisted.iter_mut());
+        let mut copies: Vec<(u64, &mut PersistedChunk)> =
+            chunks.filter_map(|chunk| Some((chunk.resident.as_ref()?.read.last(), chunk))).collect();
+        copies.sort_unstable_by_key(|(last, _)| *last);
         let mut evicted = 0;
-        for partition in state.tables.values_mut().flat_map(|table| table.partitions.values_mut()) {
-            for chunk in partition.persisted.iter_mut().filter(|chunk| chunk.resident.is_some()) {
-                if enough() {
-                    return evicted;
-                }
-                chunk.resident = None;
-                evicted += 1;
+        for (_, chunk) in copies {
+            if enough() {
+                break;
             }
+            chunk.resident = None;
+            evicted += 1;
         }
         evicted
     }
@@ -416,6 +493,11 @@ impl State {
             origin: placed.origin,
             first_batch: placed.origin_sequence,
         });
+    }
+
+    fn covered(&mut self, low_water: &LowWater) {
+        self.tombstones.committed(&low_water.tombstones);
+        self.forget_through(low_water.sequence);
     }
 
     fn forget_through(&mut self, mark: Sequence) {

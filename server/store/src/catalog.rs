@@ -20,25 +20,30 @@
 //!
 //! # Bounds
 //! Loading reads one listing, at most one checkpoint's distance of revisions (see [`Checkpoints`]) and one checkpoint.
-//! Revisions are kept for ever for now: one object a commit. Removing those below the newest checkpoint but one is
-//! left to garbage collection, which must keep the two newest good checkpoints and everything after the older one.
+//! [`Catalog::collect_revisions`] removes those below the older of the two newest good checkpoints, but for the first
+//! revision of each epoch.
 //!
 //! # Absent on purpose
 //! Reading Parquet, deciding what to commit, and removing objects. prost stays in here.
 
 mod chunk;
+mod collect;
 mod commit;
+mod copy;
 mod database;
+mod follow;
 mod frame;
 mod load;
 mod node;
 pub(crate) mod record;
 mod rules;
+mod salvage;
 mod state;
+mod verify;
 mod wire;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use object_store::ObjectStore;
 use ochre_env::Env;
@@ -46,17 +51,23 @@ use ochre_types::{DatabaseName, Stamp};
 
 use crate::epoch::Fence;
 use crate::object::Layout;
+use crate::object::verified::VerifiedObjects;
 use commit::RevisionLog;
 
 pub use chunk::{
     CHECKSUM_BLOCK, ChunkId, ChunkIdError, ChunkMeta, ColumnStats, LogRange, Removal, RemovedChunk, SortedBy,
 };
+pub use collect::CollectError;
 pub use commit::{CommitError, OpenError};
+pub use copy::CopyError;
 pub use database::{CatalogState, Edit, LowWater, PartitionName, Predecessor, SliceId, TableState, TemplateId};
+pub use follow::{CatalogFollower, NodeFollower, Seen};
 pub use load::{DamagedRevision, LoadError};
-pub use node::{Alias, DatabaseEntry, NodeEdit, NodeState, TokenEntry};
+pub use node::{Alias, DatabaseEntry, DroppedDatabase, NodeEdit, NodeState, TokenEntry};
 pub use rules::{MAX_RULES_HISTORY, RulesRecord};
+pub use salvage::{Salvage, SalvageError};
 pub use state::EditError;
+pub use verify::Verified;
 pub use wire::WireError;
 
 /// The identity of one catalog: 64 random bits, drawn when its first revision is written.
@@ -119,6 +130,8 @@ pub struct Owner {
 #[derive(Debug)]
 pub struct Catalog {
     log: RevisionLog<CatalogState>,
+    /// Where its chunks' objects are read through, once that is known.
+    objects: OnceLock<(VerifiedObjects, Layout)>,
 }
 
 impl Catalog {
@@ -133,7 +146,7 @@ impl Catalog {
         let folder = owner.layout.catalog(database);
         let log = RevisionLog::open(owner, folder.clone(), move |id| CatalogState::new(name, id, created)).await?;
         load::check_name(&log.state(), database, &folder)?;
-        Ok(Self { log })
+        Ok(Self { log, objects: OnceLock::new() })
     }
 
     /// The state without taking it over, for reading only; `None` if there is no such catalog.
@@ -152,6 +165,34 @@ impl Catalog {
         Ok(Some((head.revision, Arc::unwrap_or_clone(head.state))))
     }
 
+    /// As [`Catalog::load`], with the damage that was found and took nothing away.
+    ///
+    /// # Errors
+    /// As [`Catalog::load`].
+    pub async fn look(
+        store: &Arc<dyn ObjectStore>,
+        layout: &Layout,
+        env: &Env,
+        database: &DatabaseName,
+    ) -> Result<Option<(Revision, CatalogState, Vec<DamagedRevision>)>, LoadError> {
+        let folder = layout.catalog(database);
+        let Some(head) = load::load::<CatalogState>(store, &env.clock, &folder).await? else { return Ok(None) };
+        load::check_name(&head.state, database, &folder)?;
+        Ok(Some((head.revision, Arc::unwrap_or_clone(head.state), head.found.to_vec())))
+    }
+
+    /// Lets reads of its chunks' objects be verified by `objects`: of those that it has, and of those to come.
+    pub fn verify_with(&self, objects: VerifiedObjects, layout: Layout) {
+        objects.know_all(&layout, &self.log.state());
+        drop(self.objects.set((objects, layout)));
+    }
+
+    /// Revisions that were found damaged when it was opened, and that took nothing away: a copy of them is sound, or
+    /// others hold what they held.
+    pub fn found_damaged(&self) -> &[DamagedRevision] {
+        self.log.found()
+    }
+
     /// The state as of the last commit.
     pub fn state(&self) -> Arc<CatalogState> {
         self.log.state()
@@ -168,7 +209,46 @@ impl Catalog {
     /// # Errors
     /// If [`CommitError::is_retryable`], commit the same edits again: that is safe even if they got in.
     pub async fn commit(&self, edits: Vec<Edit>) -> Result<Revision, CommitError> {
+        self.know_added(&edits);
         self.log.commit(edits).await
+    }
+
+    fn know_added(&self, edits: &[Edit]) {
+        if let Some((objects, layout)) = self.objects.get() {
+            let state = self.log.state();
+            for edit in edits {
+                // Before it is committed, as nobody may read an object that is not known yet.
+                let Edit::AddChunks { chunks } = edit else { continue };
+                chunks.iter().for_each(|chunk| objects.know(layout, &state.database, chunk));
+            }
+        }
+    }
+
+    /// Where its chunks' objects are verified as they are read, if anywhere.
+    pub fn verified_objects(&self) -> Option<&VerifiedObjects> {
+        self.objects.get().map(|(objects, _)| objects)
+    }
+
+    /// As [`Catalog::commit`], unless the state that the edits would change fails `fits`: then nothing is written, and
+    /// the answer is `None`. After an error that is retryable `fits` must also hold where the edits got in.
+    ///
+    /// # Errors
+    /// As [`Catalog::commit`].
+    pub async fn commit_if(
+        &self,
+        edits: Vec<Edit>,
+        fits: impl Fn(&CatalogState) -> bool,
+    ) -> Result<Option<Revision>, CommitError> {
+        self.know_added(&edits);
+        self.log.commit_if(edits, fits).await
+    }
+
+    /// Removes the objects of revisions that no reader needs any more; see [`collect`]. Returns how many.
+    ///
+    /// # Errors
+    /// What the store says. Nothing is lost by trying again.
+    pub async fn collect_revisions(&self, before_millis: u64) -> Result<u64, CollectError> {
+        self.log.collect(before_millis).await
     }
 }
 
@@ -201,6 +281,12 @@ impl NodeCatalog {
         Ok(head.map(|head| (head.revision, Arc::unwrap_or_clone(head.state))))
     }
 
+    /// Revisions that were found damaged when it was opened, and that took nothing away: a copy of them is sound, or
+    /// others hold what they held.
+    pub fn found_damaged(&self) -> &[DamagedRevision] {
+        self.log.found()
+    }
+
     /// The state as of the last commit.
     pub fn state(&self) -> Arc<NodeState> {
         self.log.state()
@@ -217,6 +303,14 @@ impl NodeCatalog {
     /// As [`Catalog::commit`].
     pub async fn commit(&self, edits: Vec<NodeEdit>) -> Result<Revision, CommitError> {
         self.log.commit(edits).await
+    }
+
+    /// As [`Catalog::collect_revisions`].
+    ///
+    /// # Errors
+    /// As [`Catalog::collect_revisions`].
+    pub async fn collect_revisions(&self, before_millis: u64) -> Result<u64, CollectError> {
+        self.log.collect(before_millis).await
     }
 }
 

@@ -9,7 +9,7 @@ use ochre_batch::concat::concat_stamped;
 use ochre_batch::fold::{fold_batch, has_unique_keys};
 use ochre_batch::sort::sort;
 use ochre_batch::{SortOrder, StampedRows};
-use ochre_types::{Incarnation, IntervalSet, Sequence};
+use ochre_types::{ColumnName, Incarnation, IntervalSet, Sequence, Stamp};
 
 use crate::catalog::ChunkId;
 use crate::memory::{BufferMemory, Held};
@@ -18,6 +18,9 @@ use crate::snapshot::TableColumn;
 
 /// Rows after which the pieces of an open chunk are no longer joined.
 const BLOCK_ROWS: usize = 4_096;
+
+/// Bytes that a chunk takes beside its rows, about: its own structs, its place among its partition's, its key.
+const CHUNK_OVERHEAD: u64 = 1 << 10;
 
 /// What a chunk covers of the node's log and of the batches of each origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,6 +52,7 @@ pub struct OpenChunk {
     pieces: Vec<StampedRows>,
     rows: u64,
     time_range: (i64, i64),
+    stamps: Option<(Stamp, Stamp)>,
     held: Held,
 }
 
@@ -67,6 +71,8 @@ pub struct ClosedChunk {
     pub rows: u64,
     /// The lowest and highest time.
     pub time_range: (i64, i64),
+    /// The lowest and highest stamp.
+    pub stamps: (Stamp, Stamp),
     /// Why it was closed.
     pub reason: FreezeReason,
     held: Held,
@@ -89,6 +95,8 @@ pub struct FrozenChunk {
     pub order_version: u32,
     /// The lowest and highest time.
     pub time_range: (i64, i64),
+    /// The lowest and highest stamp.
+    pub stamps: (Stamp, Stamp),
     /// Whether no two rows have one key.
     pub unique_keys: bool,
     /// Why it was frozen.
@@ -108,6 +116,8 @@ pub struct TableDescription {
     pub order: SortOrder,
     /// The version of that order.
     pub order_version: u32,
+    /// The columns whose values its file has bloom filters of.
+    pub bloom: Arc<[ColumnName]>,
 }
 
 /// Why a chunk was frozen.
@@ -121,6 +131,8 @@ pub enum FreezeReason {
     Memory,
     /// Rows of its table are partitioned by another template from then on.
     Template,
+    /// Its table was dropped: rows that come later are of another table of that name.
+    Dropped,
     /// Somebody asked for it, or the server stops.
     Asked,
 }
@@ -135,7 +147,8 @@ impl OpenChunk {
             pieces: Vec::new(),
             rows: 0,
             time_range: (i64::MAX, i64::MIN),
-            held: memory.hold(0),
+            stamps: None,
+            held: memory.hold(CHUNK_OVERHEAD),
         }
     }
 
@@ -144,6 +157,10 @@ impl OpenChunk {
     pub fn append(&mut self, piece: StampedRows) -> Result<(), ArrowError> {
         let Some((low, high)) = piece.rows.time_range() else { return Ok(()) };
         self.time_range = (self.time_range.0.min(low), self.time_range.1.max(high));
+        if let Some((low, high)) = piece.stamp_range() {
+            let (first, last) = self.stamps.unwrap_or((low, high));
+            self.stamps = Some((first.min(low), last.max(high)));
+        }
         self.rows += piece.rows.len() as u64;
         let mut bytes = self.held.bytes() + piece.memory_size() as u64;
         self.pieces.push(piece);
@@ -175,6 +192,11 @@ impl OpenChunk {
         self.time_range
     }
 
+    /// The lowest and highest stamp; of no rows, all zero.
+    pub fn stamps(&self) -> (Stamp, Stamp) {
+        self.stamps.unwrap_or_default()
+    }
+
     /// The pieces in order of arrival.
     pub fn pieces(&self) -> &[StampedRows] {
         &self.pieces
@@ -189,6 +211,7 @@ impl OpenChunk {
             pieces: self.pieces.into(),
             rows: self.rows,
             time_range: self.time_range,
+            stamps: self.stamps.unwrap_or_default(),
             reason,
             held: self.held,
         }
@@ -208,9 +231,12 @@ impl ClosedChunk {
             FreezeOrder::Table { order, version } => (order.clone(), *version),
             FreezeOrder::Choose { first } => (led_by(first, SortOrder::by_distinct_count(&joined.rows).tags()), 0),
         };
-        let sorted = fold_batch(&sort(&joined, &order)?)?;
+        let sorted = sort(&joined, &order)?;
+        // A copy of all rows: gone before the next one is made.
+        drop(joined);
+        let sorted = fold_batch(&sorted)?;
         let unique_keys = has_unique_keys(&sorted.rows);
-        let held = memory.hold(sorted.memory_size() as u64);
+        let held = memory.hold_frozen(sorted.memory_size() as u64 + CHUNK_OVERHEAD);
         Ok(FrozenChunk {
             id: self.id,
             coverage: self.coverage.clone(),
@@ -219,6 +245,7 @@ impl ClosedChunk {
             order,
             order_version,
             time_range: self.time_range,
+            stamps: self.stamps,
             unique_keys,
             reason: self.reason,
             described: OnceLock::new(),

@@ -1,21 +1,32 @@
 //! Moves the chunks of one database along: closes what is due, sorts and folds it, puts it into Parquet, and gives
 //! memory back.
 
+mod upkeep;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ochre_types::Sequence;
-use ochre_types::rules::{BufferRules, SortRule};
+use ochre_types::rules::{BufferRules, LifecycleRules, SortRule};
+use ochre_types::{Hlc, Sequence};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::buffer::Buffer;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ChunkId};
 use crate::chunk::{FreezeReason, FrozenChunk};
 use crate::memory::{BufferMemory, Pressure};
 use crate::persist::{PersistError, Persister};
+use crate::selection::Selection;
+use upkeep::Upkeep;
 
+pub use upkeep::{CompactProgress, CompactReport, UpkeepError};
+
+/// Copies of a chunk's rows that freezing makes at a time: joined or folded, and sorted.
+const FREEZE_COPIES: u64 = 2;
+/// Copies of a chunk's rows that persisting makes at a time: what the encoder keeps, and the file.
+const PERSIST_COPIES: u64 = 2;
 /// How often the rules' ages are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// The first wait after a failure; it doubles with each further one.
@@ -30,7 +41,7 @@ pub enum LifecycleError {
     #[error("freezing chunk {chunk}: {source}")]
     Freeze {
         /// The chunk.
-        chunk: crate::catalog::ChunkId,
+        chunk: ChunkId,
         /// The cause.
         source: arrow_schema::ArrowError,
     },
@@ -54,7 +65,7 @@ pub enum Demand {
 #[derive(Debug, Clone)]
 struct ChunkRules {
     buffer: BufferRules,
-    sort: Arc<SortRule>,
+    lifecycle: Arc<LifecycleRules>,
 }
 
 /// The lifecycle of one database.
@@ -68,11 +79,12 @@ pub struct Lifecycle {
     step: tokio::sync::Mutex<()>,
     wake: Notify,
     on_low_water: Box<dyn Fn(Sequence) + Send + Sync>,
+    upkeep: Upkeep,
 }
 
 impl Lifecycle {
-    /// A lifecycle that calls `on_low_water` whenever the low-water mark in the catalog has moved. Orders are chosen by
-    /// themselves until [`Lifecycle::set_rules`] says otherwise.
+    /// A lifecycle that calls `on_low_water` whenever the low-water mark in the catalog has moved. What becomes of chunks
+    /// is as by default until [`Lifecycle::set_rules`] says otherwise.
     pub fn new(
         buffer: Arc<Buffer>,
         catalog: Arc<Catalog>,
@@ -81,12 +93,15 @@ impl Lifecycle {
         rules: BufferRules,
         on_low_water: impl Fn(Sequence) + Send + Sync + 'static,
     ) -> Self {
+        let clock = persister.env.clock.clone();
+        let upkeep = Upkeep::new(move || Hlc::from_millis(clock.wall_millis()), Arc::new(Semaphore::new(1)));
         Self {
+            upkeep,
             buffer,
             catalog,
             persister,
             memory,
-            rules: Mutex::new(ChunkRules { buffer: rules, sort: Arc::default() }),
+            rules: Mutex::new(ChunkRules { buffer: rules, lifecycle: Arc::default() }),
             step: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             on_low_water: Box::new(on_low_water),
@@ -94,9 +109,14 @@ impl Lifecycle {
     }
 
     /// Follows other rules from the next step on, which is soon.
-    pub fn set_rules(&self, buffer: BufferRules, sort: SortRule) {
-        *self.rules.lock() = ChunkRules { buffer, sort: Arc::new(sort) };
+    pub fn set_rules(&self, buffer: BufferRules, lifecycle: LifecycleRules) {
+        *self.rules.lock() = ChunkRules { buffer, lifecycle: Arc::new(lifecycle) };
         self.wake();
+    }
+
+    /// The rules of what becomes of chunks, as they are in force now.
+    pub fn rules(&self) -> Arc<LifecycleRules> {
+        self.rules.lock().lifecycle.clone()
     }
 
     /// Lets [`Lifecycle::run`] look now instead of at the next tick.
@@ -130,16 +150,35 @@ impl Lifecycle {
     /// by the next one.
     pub async fn step(&self, demand: Demand) -> Result<(), LifecycleError> {
         let _one_at_a_time = self.step.lock().await;
-        let ChunkRules { buffer: rules, sort } = self.rules.lock().clone();
+        let ChunkRules { buffer: rules, lifecycle } = self.rules.lock().clone();
+        let sort = &lifecycle.sort;
         let all = (demand != Demand::Due).then_some(FreezeReason::Asked);
         self.buffer.close_due(&rules, self.persister.env.clock.monotonic(), all);
-        self.freeze_closed(&sort).await?;
+        self.freeze_closed(sort).await?;
         self.persist_due(&rules, demand).await?;
-        while self.memory.pressure() >= Pressure::Soft && self.relieve(&sort).await? {}
+        while self.memory.pressure() >= Pressure::Soft && self.relieve(sort).await? {}
+        if !self.memory.has_room_for_copies() {
+            self.buffer.evict_resident(|| self.memory.has_room_for_copies());
+        }
         if let Some(mark) = self.persister.commit_mark(&self.buffer, &self.catalog).await? {
             (self.on_low_water)(mark);
         }
         Ok(())
+    }
+
+    /// Freezes what is in the open chunks of a selection now. Returns those of its chunks that are in memory only.
+    pub async fn freeze(&self, selection: &Selection) -> Result<BTreeSet<ChunkId>, LifecycleError> {
+        let _one_at_a_time = self.step.lock().await;
+        let sealed = self.buffer.close_selected(selection);
+        self.freeze_closed(&self.rules().sort).await?;
+        Ok(sealed)
+    }
+
+    /// Persists one of these chunks, as [`Lifecycle::freeze`] found them. False if none of them is in memory only any
+    /// more.
+    pub async fn persist_one(&self, chunks: &BTreeSet<ChunkId>) -> Result<bool, LifecycleError> {
+        let _one_at_a_time = self.step.lock().await;
+        self.persist_next(|chunk| chunks.contains(&chunk.id)).await
     }
 
     async fn freeze_closed(&self, sort: &SortRule) -> Result<(), LifecycleError> {
@@ -147,6 +186,7 @@ impl Lifecycle {
             let chunk = job.chunk.id;
             let memory = self.memory.clone();
             let (closed, order) = (job.chunk, job.order);
+            let _work = self.memory.work(closed.bytes().saturating_mul(FREEZE_COPIES)).await;
             let frozen = self.persister.env.compute.run(move || closed.freeze(&order, &memory)).await;
             let frozen = frozen.map_err(|source| LifecycleError::Freeze { chunk, source })?;
             self.buffer.install_frozen(&job.table, &job.partition, frozen);
@@ -165,7 +205,8 @@ impl Lifecycle {
     }
 
     async fn persist_next(&self, due: impl Fn(&FrozenChunk) -> bool) -> Result<bool, LifecycleError> {
-        let Some(job) = self.buffer.next_to_persist(due) else { return Ok(false) };
+        let Some(job) = self.buffer.next_to_persist(due, &self.rules().bloom) else { return Ok(false) };
+        let _work = self.memory.work(job.chunk.bytes().saturating_mul(PERSIST_COPIES)).await;
         let mark = self.persister.persist(&self.buffer, &self.catalog, job).await?;
         (self.on_low_water)(mark);
         Ok(true)

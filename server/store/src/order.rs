@@ -67,6 +67,11 @@ impl TableOrder {
         version >= self.kept_since
     }
 
+    /// The oldest version whose chunks are in the current order.
+    pub(crate) fn kept_since(&self) -> u32 {
+        self.kept_since
+    }
+
     /// Appends the tags that are new.
     pub(crate) fn extend<'a>(&mut self, columns: impl IntoIterator<Item = &'a ColumnId>) {
         if self.is_chosen()

@@ -14,13 +14,16 @@ use std::sync::Arc;
 
 use object_store::path::Path;
 use ochre_batch::SortOrder;
+use ochre_batch::tombstone::{Facts, acting};
 use ochre_env::planted::{self, Planted};
 use ochre_types::partition::{PartitionKey, Template};
-use ochre_types::{IntervalSet, Sequence};
+use ochre_types::tombstone::Tombstone;
+use ochre_types::{ColumnName, Hlc, IntervalSet, Sequence, Stamp, TableName};
 
 use crate::catalog::{ChunkId, ChunkMeta};
 use crate::chunk::{ClosedChunk, FreezeReason, FrozenChunk, OpenChunk};
 use crate::order::{FreezeOrder, TableOrder};
+use crate::resident::{ReadMark, Resident};
 use crate::snapshot::{ChunkBody, ChunkSnapshot, Stage, TagRange};
 
 /// What names a partition within its table: the template's id and the key that it made.
@@ -43,7 +46,7 @@ pub struct PersistedChunk {
     /// Its object.
     pub path: Path,
     /// Its copy in memory, until memory is wanted back.
-    pub resident: Option<Arc<FrozenChunk>>,
+    pub resident: Option<Resident>,
 }
 
 /// The chunks of one partition.
@@ -107,6 +110,19 @@ impl Partition {
         sealed.chain(open).min()
     }
 
+    /// Chunks in memory only of which a deletion may hide rows.
+    pub fn unpersisted_acted_on(&self, table: &TableName, tombstone: &Arc<Tombstone>) -> u64 {
+        let acted = |time: (i64, i64), stamps: (Stamp, Stamp)| {
+            !acting([tombstone], &Facts { table, time, stamps, settled: None, applied: &[] }).is_empty()
+        };
+        let sealed = self.sealed.iter().filter(|sealed| match sealed {
+            Sealed::Closed(chunk) => acted(chunk.time_range, chunk.stamps),
+            Sealed::Frozen(chunk) => acted(chunk.time_range, chunk.stamps),
+        });
+        let open = self.open.iter().filter(|open| open.rows() > 0 && acted(open.time_range(), open.stamps()));
+        (sealed.count() + open.count()) as u64
+    }
+
     /// Puts the frozen form of a closed chunk in its place. Returns how many rows fewer there are by it.
     pub fn install_frozen(&mut self, frozen: Arc<FrozenChunk>) -> u64 {
         let Some(slot) = self.sealed.iter_mut().find(|sealed| sealed.id() == frozen.id) else { return 0 };
@@ -117,14 +133,15 @@ impl Partition {
 
     /// Moves the oldest sealed chunk, which must be the frozen one that `meta` names, among the persisted, and returns
     /// its rows; `None` if it is not there.
-    pub fn install_persisted(&mut self, meta: Arc<ChunkMeta>, path: Path, keep_resident: bool) -> Option<u64> {
+    pub fn install_persisted(&mut self, meta: Arc<ChunkMeta>, path: Path, resident: Option<ReadMark>) -> Option<u64> {
         let position = self.sealed.iter().position(|sealed| sealed.id() == meta.id)?;
         let Sealed::Frozen(frozen) = self.sealed[position].clone() else { return None };
         if let Some((first, last)) = frozen.coverage.log {
             self.note_persisted(first, last);
         }
         let rows = self.sealed.remove(position).rows();
-        self.persisted.push(PersistedChunk { meta, path, resident: keep_resident.then_some(frozen) });
+        let resident = resident.map(|read| Resident { chunk: frozen, read });
+        self.persisted.push(PersistedChunk { meta, path, resident });
         Some(rows)
     }
 
@@ -138,17 +155,23 @@ impl Partition {
             stage: chunk.stage,
             rows: chunk.rows,
             time_range: chunk.time_range,
+            stamps: chunk.stamps,
+            level: chunk.level,
+            settled: chunk.settled,
+            applied: chunk.applied,
+            erased: Arc::default(),
             unique_keys: chunk.unique_keys,
             in_order: chunk.in_order,
             tag_ranges: chunk.tag_ranges,
             bytes: chunk.bytes,
+            read: chunk.read,
             object: chunk.object,
             body: chunk.body,
         };
         chunks.extend(self.persisted.iter().map(|persisted| make(Seen::persisted(persisted, order))));
         if planted::is(Planted::SkipDedup) {
-            let resident = self.persisted.iter().filter_map(|persisted| persisted.resident.as_deref());
-            chunks.extend(resident.map(|frozen| make(Seen::frozen(frozen, Stage::Frozen, order))));
+            let resident = self.persisted.iter().filter_map(|persisted| persisted.resident.as_ref());
+            chunks.extend(resident.map(|copy| make(Seen::frozen(&copy.chunk, Stage::Frozen, order))));
         }
         let sealed = if planted::is(Planted::ForgetFrozen) { &[] } else { &*self.sealed };
         chunks.extend(sealed.iter().map(|sealed| match sealed {
@@ -165,10 +188,15 @@ struct Seen {
     stage: Stage,
     rows: u64,
     time_range: (i64, i64),
+    stamps: (Stamp, Stamp),
+    level: u32,
+    settled: Option<Hlc>,
+    applied: Arc<[Stamp]>,
     unique_keys: bool,
     in_order: bool,
     tag_ranges: Vec<TagRange>,
     bytes: u64,
+    read: ReadMark,
     object: Option<Path>,
     body: ChunkBody,
 }
@@ -180,10 +208,15 @@ impl Seen {
             stage: Stage::Open,
             rows: open.rows(),
             time_range: open.time_range(),
+            stamps: open.stamps(),
+            level: 0,
+            settled: None,
+            applied: Arc::default(),
             unique_keys: false,
             in_order: false,
             tag_ranges: Vec::new(),
             bytes: open.bytes(),
+            read: ReadMark::default(),
             object: None,
             body: ChunkBody::Blocks(open.pieces().into()),
         }
@@ -195,10 +228,15 @@ impl Seen {
             stage: Stage::Open,
             rows: closed.rows,
             time_range: closed.time_range,
+            stamps: closed.stamps,
+            level: 0,
+            settled: None,
+            applied: Arc::default(),
             unique_keys: false,
             in_order: false,
             tag_ranges: Vec::new(),
             bytes: closed.bytes(),
+            read: ReadMark::default(),
             object: None,
             body: ChunkBody::Blocks(closed.pieces.clone()),
         }
@@ -212,18 +250,24 @@ impl Seen {
             stage,
             rows: frozen.sorted.rows.len() as u64,
             time_range: frozen.time_range,
+            stamps: frozen.stamps,
+            level: 0,
+            settled: None,
+            applied: Arc::default(),
             unique_keys: frozen.unique_keys,
             in_order,
             tag_ranges: Vec::new(),
             bytes: frozen.bytes(),
+            read: ReadMark::default(),
             object: None,
             body: if in_order { ChunkBody::Sorted(sorted) } else { ChunkBody::Blocks([sorted].into()) },
         }
     }
 
     fn persisted(persisted: &PersistedChunk, order: &TableOrder) -> Self {
-        if let Some(resident) = &persisted.resident {
-            return Self { object: Some(persisted.path.clone()), ..Self::frozen(resident, Stage::Persisted, order) };
+        if let Some(Resident { chunk, read }) = &persisted.resident {
+            let (read, object) = (read.clone(), Some(persisted.path.clone()));
+            return Self { read, object, ..Self::frozen(chunk, Stage::Persisted, order) };
         }
         let meta = &persisted.meta;
         Self {
@@ -231,10 +275,15 @@ impl Seen {
             stage: Stage::Persisted,
             rows: meta.rows,
             time_range: meta.time,
+            stamps: meta.stamps,
+            level: meta.level,
+            settled: meta.settled,
+            applied: meta.applied.clone(),
             unique_keys: meta.unique_keys,
             in_order: order.keeps(meta.sorted_by.version),
             tag_ranges: tag_ranges(meta),
             bytes: meta.size_bytes,
+            read: ReadMark::default(),
             object: Some(persisted.path.clone()),
             body: ChunkBody::Parquet { path: persisted.path.clone(), size: meta.size_bytes },
         }
@@ -282,7 +331,7 @@ impl Sealed {
 #[derive(Debug, Clone)]
 pub struct FreezeJob {
     /// The table.
-    pub table: ochre_types::TableName,
+    pub table: TableName,
     /// The partition.
     pub partition: PartitionId,
     /// The chunk.
@@ -295,7 +344,7 @@ pub struct FreezeJob {
 #[derive(Debug, Clone)]
 pub struct PersistJob {
     /// The table.
-    pub table: ochre_types::TableName,
+    pub table: TableName,
     /// The partition.
     pub partition: PartitionId,
     /// The chunk.
@@ -306,6 +355,8 @@ pub struct PersistJob {
     pub order: SortOrder,
     /// The version of that order.
     pub order_version: u32,
+    /// The columns whose values the file has bloom filters of.
+    pub bloom: Arc<[ColumnName]>,
     /// The template of the partition's key.
     pub template: Option<Arc<Template>>,
 }

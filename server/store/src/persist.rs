@@ -14,6 +14,7 @@ use crate::catalog::{
 };
 use crate::object::Layout;
 use crate::object::create::{self, Created};
+use crate::object::verified::checksums;
 use crate::parquet::{EncodeError, EncodedChunk, encode};
 use crate::partition::PersistJob;
 
@@ -65,12 +66,17 @@ impl Persister {
     pub async fn persist(&self, buffer: &Buffer, catalog: &Catalog, job: PersistJob) -> Result<Sequence, PersistError> {
         let encoding = job.clone();
         let database = self.database.clone();
-        let encoded = self.env.compute.run(move || encode(&database, &encoding)).await?;
+        let encode = move || {
+            let encoded = encode(&database, &encoding)?;
+            let checksums = checksums(&encoded.bytes);
+            Ok::<_, EncodeError>((encoded, checksums))
+        };
+        let (encoded, checksums) = self.env.compute.run(encode).await?;
         let object: Arc<str> = Layout::chunk(&job.table, job.partition.1.as_str(), &job.chunk.id.to_string()).into();
         let path = self.layout.object(&self.database, &object);
         let size = encoded.bytes.len() as u64;
         let stats = self.put(&path, encoded).await?;
-        let meta = Arc::new(self.meta(&job, object, size, stats));
+        let meta = Arc::new(ChunkMeta { checksums, ..self.meta(&job, object, size, stats) });
         let low_water = buffer.low_water_without(Some(job.chunk.id));
         let edits = self.edits(&job, meta.clone(), &low_water);
         catalog.commit(edits).await.map_err(|source| PersistError::Commit { chunk: job.chunk.id, source })?;
@@ -81,16 +87,20 @@ impl Persister {
     /// Commits the low-water mark by itself, if everything is in chunks and the catalog does not say so yet: as after
     /// a replay of frames whose rows were persisted before. Returns the mark if it moved.
     pub async fn commit_mark(&self, buffer: &Buffer, catalog: &Catalog) -> Result<Option<Sequence>, PersistError> {
-        if buffer.unpersisted() != Unpersisted::default() {
+        // A deletion enters the catalog at once: compaction and attached readers go by what is there.
+        let deletes = buffer.has_pending_tombstones();
+        if !deletes && buffer.unpersisted() != Unpersisted::default() {
             return Ok(None);
         }
         let low_water = buffer.low_water_without(None);
         let state = catalog.state();
         let known = state.low_water.filter(|mark| mark.log == self.log).map_or(Sequence::ZERO, |mark| mark.sequence);
-        if low_water.sequence <= known {
+        if !deletes && low_water.sequence <= known {
             return Ok(None);
         }
-        catalog.commit(self.mark_edits(&low_water)).await.map_err(PersistError::Mark)?;
+        let mut edits = tombstone_edits(&low_water);
+        edits.extend(self.mark_edits(&low_water));
+        catalog.commit(edits).await.map_err(PersistError::Mark)?;
         buffer.forget_covered(&low_water);
         Ok(Some(low_water.sequence))
     }
@@ -132,14 +142,16 @@ impl Persister {
 
     fn edits(&self, job: &PersistJob, meta: Arc<ChunkMeta>, low_water: &LowWater) -> Vec<Edit> {
         let table = || job.table.clone();
-        let mut edits = vec![
+        // Deletions first: whose columns these are depends on what was dropped.
+        let mut edits = tombstone_edits(low_water);
+        edits.extend([
             Edit::CreateTable { table: table() },
             Edit::AddColumns {
                 table: table(),
                 columns: job.columns.iter().map(|column| (column.id.clone(), column.first_seen)).collect(),
             },
             Edit::AddSortOrder { table: table(), version: job.order_version, columns: job.order.tags().into() },
-        ];
+        ]);
         if let Some(template) = &job.template {
             edits.push(Edit::AddTemplate { id: TemplateId(template.id()), text: template.to_string().into() });
         }
@@ -155,4 +167,10 @@ impl Persister {
         let received = received.map(|(origin, batches)| ((*origin, SliceId::default()), batches.clone())).collect();
         vec![Edit::SetLowWater(catalog::LowWater { log: self.log, sequence }), Edit::AddReceived { received }]
     }
+}
+
+/// Without the deletions of the frames that it passes, a mark would let go of them.
+fn tombstone_edits(low_water: &LowWater) -> Vec<Edit> {
+    let tombstones: Vec<_> = low_water.tombstones.iter().map(|(_, tombstone)| tombstone.clone()).collect();
+    if tombstones.is_empty() { Vec::new() } else { vec![Edit::AddTombstones { tombstones }] }
 }

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use object_store::path::Path;
+use ochre_batch::tombstone::{Active, Facts, acting};
 use ochre_batch::{SortOrder, StampedRows};
 use ochre_types::partition::{PartitionKey, Template};
-use ochre_types::{ColumnId, DatabaseName, Stamp, TableName};
+use ochre_types::tombstone::Tombstone;
+use ochre_types::{ColumnId, DatabaseName, Hlc, Stamp, TableName};
+
+use crate::resident::ReadMark;
 
 /// A column of a table, and when it was first seen: of several columns with one name, the one seen first has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,9 @@ pub struct TableSnapshot {
     pub order: SortOrder,
     /// The chunks, by partition key and age.
     pub chunks: Vec<ChunkSnapshot>,
+    /// Rows with a lower time are too old to be seen, though chunks may still have some. In nanoseconds since 1970-01-01
+    /// UTC; `None`: all are seen. A buffer does not know of it: whoever knows the rules sets it.
+    pub visible_from: Option<i64>,
 }
 
 /// The stage that a chunk is in.
@@ -71,6 +78,16 @@ pub struct ChunkSnapshot {
     pub rows: u64,
     /// The lowest and highest time, in nanoseconds since 1970-01-01 UTC.
     pub time_range: (i64, i64),
+    /// The lowest and the highest stamp of its rows.
+    pub stamps: (Stamp, Stamp),
+    /// How often its rows were joined with others: 0 as frozen.
+    pub level: u32,
+    /// The boundary up to which its rows are settled, as [`crate::catalog::ChunkMeta::settled`] says.
+    pub settled: Option<Hlc>,
+    /// The tombstones that never act on it again, in rising order.
+    pub applied: Arc<[Stamp]>,
+    /// The tombstones that may hide some of its rows: [`ochre_batch::tombstone::hidden`] says which. Usually none.
+    pub erased: Arc<[Active]>,
     /// Known to have no two rows with one key. Always false for an open chunk.
     pub unique_keys: bool,
     /// Whether its rows are in the table's order. They are not in blocks, nor in a chunk that was sorted by an earlier
@@ -81,6 +98,8 @@ pub struct ChunkSnapshot {
     pub tag_ranges: Vec<TagRange>,
     /// Bytes held in memory, or the length of the Parquet object.
     pub bytes: u64,
+    /// To be touched by whoever reads it: of copies in memory, those that were not read for longest go first.
+    pub read: ReadMark,
     /// Its Parquet object, once it is persisted, though its rows may still be in memory too.
     pub object: Option<Path>,
     /// The rows themselves, or where they are.
@@ -107,7 +126,8 @@ pub enum ChunkBody {
     /// In memory, sorted by the table's order and then by stamp, folded by batch.
     Sorted(StampedRows),
     /// In Parquet, sorted likewise (by an earlier order of the table, unless [`ChunkSnapshot::in_order`]), with the stamps in the column `_stamp` (`FixedSizeBinary(16)`, big-endian clock
-    /// and incarnation: byte order is stamp order). Columns have the Arrow types of `ochre_batch::rows::arrow_type`
+    /// and incarnation: byte order is stamp order), unless it is [`ChunkSnapshot::settled`]: then there is no such column,
+    /// and all rows have the one stamp in [`ChunkSnapshot::stamps`]. Columns have the Arrow types of `ochre_batch::rows::arrow_type`
     /// and the table's column names, except for a name's second type, which is stored as `name::type`.
     Parquet {
         /// The object.
@@ -117,7 +137,31 @@ pub enum ChunkBody {
     },
 }
 
+impl TableSnapshot {
+    /// Notes which tombstones act on which chunk, and leaves out chunks of which they hide every row.
+    pub(crate) fn erase(&mut self, tombstones: &[Arc<Tombstone>]) {
+        if tombstones.is_empty() {
+            return;
+        }
+        let table = self.table.clone();
+        self.chunks.retain_mut(|chunk| {
+            let facts = chunk.facts(&table);
+            let active = acting(tombstones, &facts);
+            let covered = active.iter().any(|active| active.covers(&facts));
+            if !active.is_empty() {
+                chunk.erased = active.into();
+            }
+            !covered
+        });
+    }
+}
+
 impl ChunkSnapshot {
+    /// What decides which tombstones act on it.
+    pub fn facts<'a>(&'a self, table: &'a TableName) -> Facts<'a> {
+        Facts { table, time: self.time_range, stamps: self.stamps, settled: self.settled, applied: &self.applied }
+    }
+
     /// Whether its rows are in memory.
     pub fn in_memory(&self) -> bool {
         !matches!(self.body, ChunkBody::Parquet { .. })

@@ -119,6 +119,16 @@ impl SimObjects {
         state.planned.extend((next..next + count).map(|operation| (operation, fault)));
     }
 
+    /// Forgets the faults that were planned and not met.
+    pub fn clear_planned(&self) {
+        self.state.lock().planned.clear();
+    }
+
+    /// Forgets the faults that were planned and not met yet.
+    pub fn heal(&self) {
+        self.state.lock().planned.clear();
+    }
+
     /// Makes every operation fail without effect, or no longer.
     pub fn set_unavailable(&self, unavailable: bool) {
         self.state.lock().unavailable = unavailable;

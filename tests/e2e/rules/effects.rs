@@ -171,6 +171,54 @@ pub mod rows {
     }
 }
 
+/// How old rows may be, and how far ahead.
+pub mod ages {
+    use ochre_env::{Clock, SystemClock};
+
+    use super::Database;
+
+    const DAY: i64 = 86_400_000_000_000;
+
+    fn now() -> i64 {
+        SystemClock::new().wall_nanos()
+    }
+
+    /// The first of two lines is refused for `why`, the other one stored.
+    async fn first_is_refused(database: &Database<'_>, lines: [String; 2], why: &str) {
+        let (status, body) = database.write(lines.join("\n")).await;
+        assert!(status == 400 && body.contains(why) && body.contains("\"line_number\":1"), "{status} {body}");
+        assert!(!body.contains("\"line_number\":2"), "{body}");
+        let table = lines[1].split(' ').next().unwrap();
+        let count = format!("SELECT count(*) AS n FROM {table}");
+        assert_eq!(database.sql(&count).await, serde_json::json!([{ "n": 1 }]));
+        let v1 = database.server.post(&format!("/write?db={}", database.name), lines[0].clone()).await;
+        assert!(v1.status == 400 && v1.text().contains(why) && v1.text().contains("dropped=1"), "{}", v1.text());
+    }
+
+    /// Old rows are refused line by line, in the words that clients look for.
+    pub async fn too_old(database: &Database<'_>) {
+        let lines = [format!("cpu v=1 {}", now() - 31 * DAY), format!("cpu v=1 {}", now() - 29 * DAY)];
+        first_is_refused(database, lines, "points beyond retention policy").await;
+    }
+
+    /// Rows of other tables may be as old as they like.
+    pub async fn kept_for_ever(database: &Database<'_>) {
+        let lines = [format!("mem v=1 {}", now() - 31 * DAY), format!("cpu v=1 {}", now() - 31 * DAY)];
+        first_is_refused(database, lines, "points beyond retention policy").await;
+    }
+
+    /// Rows that lie too far back are refused.
+    pub async fn far_back(database: &Database<'_>) {
+        first_is_refused(database, [format!("cpu v=1 {}", now() - 2 * DAY), "cpu v=1".to_owned()], "limits.past").await;
+    }
+
+    /// Rows that lie too far ahead are refused.
+    pub async fn far_ahead(database: &Database<'_>) {
+        let lines = [format!("cpu v=1 {}", now() + 2 * DAY), "cpu v=1 1".to_owned()];
+        first_is_refused(database, lines, "limits.future").await;
+    }
+}
+
 /// What is too much.
 pub mod limits {
     use super::{Database, HELD_BACK, TryStreamExt};

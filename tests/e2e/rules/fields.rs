@@ -6,8 +6,8 @@ use ochre_client::{Apply, Error, RulesSource};
 use ochre_types::rules::schema::FIELDS;
 use ochre_types::rules::{Document, Rules, fields};
 
-use super::effects::{chunks, columns, limits, partitions, rows};
-use super::{Check, Database, Start, dir};
+use super::effects::{ages, chunks, columns, limits, partitions, rows};
+use super::{Check, Database, Start, dir, lifetimes};
 
 /// How a field is tried out.
 struct Case {
@@ -68,9 +68,51 @@ fn case(path: &str) -> Case {
             let rules = "buffer: {freeze_after: 1ms, persist_after: 2ms}";
             case(rules, "buffer.persist_after", |d| chunks::persisted_by_age(d).boxed_local())
         }
+        "lifecycle.retain" => {
+            case("lifecycle: {retain: 30d}", "lifecycle.retain[0].after", |d| ages::too_old(d).boxed_local())
+        }
+        "lifecycle.retain[].tables" => {
+            let rules = "lifecycle: {retain: [{tables: \"m*\", after: 30d}]}";
+            case(rules, "lifecycle.retain[0].tables", |d| ages::kept_for_ever(d).boxed_local())
+        }
+        "lifecycle.retain[].after" => {
+            let rules = "lifecycle: {retain: [{tables: cpu, after: 36500d}, {tables: mem, after: 1h}]}";
+            case(rules, "lifecycle.retain[1].after", |d| ages::kept_for_ever(d).boxed_local())
+        }
         "lifecycle.sort" => {
             let rules = "lifecycle: {sort: [zone]}\nbuffer: {freeze_after: 1ms}";
             case(rules, "lifecycle.sort[0]", |d| chunks::sorted(d).boxed_local())
+        }
+        "lifecycle.settle_window" => {
+            let rules = "lifecycle: {settle_window: 1h}";
+            case(rules, "lifecycle.settle_window", |d| lifetimes::settled_at_once(d).boxed_local())
+        }
+        "lifecycle.compact.enabled" => {
+            let rules = "lifecycle: {compact: {enabled: false, max_files: 2, quiet_after: 0s}}";
+            case(rules, "lifecycle.compact.enabled", |d| lifetimes::left_alone(d).boxed_local())
+        }
+        "lifecycle.compact.max_file_size" => {
+            let rules = "lifecycle: {compact: {max_file_size: 1MiB}}";
+            case(rules, "lifecycle.compact.max_file_size", |d| lifetimes::cut(d).boxed_local())
+        }
+        "lifecycle.compact.max_files" => {
+            let rules = "lifecycle: {compact: {max_files: 3}}";
+            case(rules, "lifecycle.compact.max_files", |d| lifetimes::joined_by_count(d).boxed_local())
+        }
+        "lifecycle.compact.quiet_after" => {
+            let rules = "lifecycle: {compact: {quiet_after: 0s}}";
+            case(rules, "lifecycle.compact.quiet_after", |d| lifetimes::joined_when_quiet(d).boxed_local())
+        }
+        "lifecycle.bloom" => {
+            case("lifecycle: {bloom: [s]}", "lifecycle.bloom[0]", |d| lifetimes::skipped_by_bloom(d).boxed_local())
+        }
+        "lifecycle.grace" => {
+            let rules = "lifecycle: {grace: 6s}\nlimits: {query_time: 5s}";
+            case(rules, "lifecycle.grace", |d| lifetimes::objects_go(d).boxed_local())
+        }
+        "lifecycle.undrop_within" => {
+            let rules = "lifecycle: {undrop_within: 0s}";
+            case(rules, "lifecycle.undrop_within", |d| lifetimes::gone_at_once(d).boxed_local())
         }
         "lifecycle.mutable" => {
             case("lifecycle: {mutable: false}", "lifecycle.mutable", |d| rows::refused_for_now(d).boxed_local())
@@ -96,6 +138,8 @@ fn limit(path: &str) -> Case {
             let rules = "limits: {partitions_per_write: 1}";
             case(rules, "limits.partitions_per_write", |d| limits::partitions(d).boxed_local())
         }
+        "limits.past" => case("limits: {past: 1d}", "limits.past", |d| ages::far_back(d).boxed_local()),
+        "limits.future" => case("limits: {future: 1d}", "limits.future", |d| ages::far_ahead(d).boxed_local()),
         "limits.line" => case("limits: {line: 40}", "limits.line", |d| limits::line(d).boxed_local()),
         "limits.body" => case("limits: {body: 1KiB}", "limits.body", |d| limits::body(d).boxed_local()),
         "limits.query_memory" => {

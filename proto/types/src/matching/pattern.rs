@@ -51,6 +51,18 @@ impl TablePattern {
         Self { text: "*".into(), regex: None }
     }
 
+    /// The pattern of one table. Fails if its name takes more room than a pattern may.
+    pub fn exactly(table: &TableName) -> Result<Self, TablePatternError> {
+        let mut text = String::with_capacity(table.as_str().len());
+        for (at, c) in table.as_str().char_indices() {
+            if matches!(c, '*' | '?' | '\\') || (at == 0 && c == '/') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        text.parse()
+    }
+
     /// Whether it matches every table, whatever its name.
     pub fn is_all(&self) -> bool {
         self.regex.is_none()

@@ -50,6 +50,22 @@ fn fixed_elements() {
 }
 
 #[test]
+fn keys_keep_their_upper_case_letters() {
+    for (key, element) in [
+        ("2026-11-22T06", "2026-11-22T06"),
+        ("eu|web|2026-11-22T06", "eu%7Cweb%7C2026-11-22T06"),
+        ("EU|é/", "EU%7C%C3%A9%2F"),
+        ("CON", "%43ON"),
+        ("nul.T", "%6Eul.T"),
+        (".T.", "%2ET%2E"),
+        ("", "~"),
+    ] {
+        assert_eq!(encode_key_element(key), element, "{key:?}");
+    }
+    assert!(encode_key_element(&"X".repeat(121)).ends_with(&encode_element(&"X".repeat(121))[81..]), "the same hash");
+}
+
+#[test]
 fn a_long_element_is_cut_between_escapes() {
     for lead in 0..3 {
         let name = format!("{}{}", "a".repeat(lead), "ü".repeat(40));
@@ -198,6 +214,14 @@ proptest! {
     fn different_names_have_different_elements(one in "[aA.~%/]{0,6}|a{119,125}", other in "[aA.~%/]{0,6}|a{119,125}") {
         let same = encode_element(&one).eq_ignore_ascii_case(&encode_element(&other));
         prop_assert_eq!(same, one == other);
+    }
+
+    #[test]
+    fn different_keys_have_different_elements(one in "[aA.~%/T]{0,6}|A{119,125}", other in "[aA.~%/T]{0,6}|A{119,125}") {
+        let (first, second) = (encode_key_element(&one), encode_key_element(&other));
+        prop_assert_eq!(first == second, one == other);
+        prop_assert!(!first.starts_with('.') && !first.ends_with('.') && first.len() <= MAX_ELEMENT);
+        prop_assert!(first.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.%~".contains(&b)));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! What a document may say is listed in [`super::schema`]. Numbers of things are written plainly or with `k`, `M` and
 //! `G`, which are powers of 1,000; sizes as in `64MiB` or as bytes; durations as in `90s` or `1h30m`.
 
+mod lifecycle;
 mod partition;
 mod problem;
 mod read;

@@ -1,9 +1,10 @@
 //! The canonical YAML of rules: every field, in the order of the schema, in one spelling.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::document::{Key, Node, Target, Value, write};
-use super::{Ack, PartitionRule, Rules, SortRule, StoreRule};
+use super::{Ack, LifecycleRules, Limits, PartitionRule, RetainRules, Rules, SortRule, StoreRule};
 use crate::ColumnKind;
 use crate::matching::RowMatch;
 use crate::name::ColumnName;
@@ -27,9 +28,6 @@ pub(super) fn tree(rules: &Rules) -> Node {
         Ack::Durable => "durable",
     };
     let buffer = &rules.buffer;
-    let limits = &rules.limits;
-    let duration = |duration| Node::text(format_duration(duration));
-    let count = |number: usize| Node::from(Value::Int(i128::try_from(number).unwrap_or(i128::MAX)));
     let section = |entries: Vec<(&str, Node)>| Node::map(entries);
     section(vec![
         ("partition", Node::list(rules.partition.rules.iter().map(partition))),
@@ -44,27 +42,65 @@ pub(super) fn tree(rules: &Rules) -> Node {
                 ("persist_after", duration(buffer.persist_after)),
             ]),
         ),
-        (
-            "lifecycle",
-            section(vec![
-                ("sort", sort(&rules.lifecycle.sort)),
-                ("mutable", Value::Bool(rules.lifecycle.mutable).into()),
-            ]),
-        ),
+        ("lifecycle", lifecycle(&rules.lifecycle)),
         ("store", store(&rules.store)),
+        ("limits", limits(&rules.limits)),
+    ])
+}
+
+fn duration(duration: Duration) -> Node {
+    Node::text(format_duration(duration))
+}
+
+fn duration_or(duration: Option<Duration>, word: &str) -> Node {
+    Node::text(duration.map_or_else(|| word.to_owned(), format_duration))
+}
+
+fn count(number: usize) -> Node {
+    Value::Int(i128::try_from(number).unwrap_or(i128::MAX)).into()
+}
+
+fn lifecycle(rules: &LifecycleRules) -> Node {
+    let compact = &rules.compact;
+    let bloom = Node::list(rules.bloom.iter().map(|column| Node::text(column.as_str())));
+    Node::map([
+        ("retain", retain(&rules.retain)),
+        ("settle_window", duration(rules.settle_window)),
         (
-            "limits",
-            section(vec![
-                ("columns", count(limits.columns)),
-                ("tables", count(limits.tables)),
-                ("partitions_per_write", count(limits.partitions_per_write)),
-                ("line", Node::text(limits.line.to_string())),
-                ("body", Node::text(limits.body.to_string())),
-                ("query_memory", Node::text(limits.query_memory.to_string())),
-                ("query_time", duration(limits.query_time)),
-                ("concurrent_queries", count(limits.concurrent_queries)),
+            "compact",
+            Node::map([
+                ("enabled", Value::Bool(compact.enabled).into()),
+                ("max_file_size", Node::text(compact.max_file_size.to_string())),
+                ("max_files", count(compact.max_files)),
+                ("quiet_after", duration(compact.quiet_after)),
             ]),
         ),
+        ("sort", sort(&rules.sort)),
+        ("bloom", bloom),
+        ("mutable", Value::Bool(rules.mutable).into()),
+        ("grace", duration(rules.grace)),
+        ("undrop_within", duration(rules.undrop_within)),
+    ])
+}
+
+fn retain(rules: &RetainRules) -> Node {
+    let rule =
+        |tables: &str, after| Node::map([("tables", Node::text(tables)), ("after", duration_or(after, "forever"))]);
+    Node::list(rules.rules.iter().map(|it| rule(it.tables.as_str(), it.after)))
+}
+
+fn limits(limits: &Limits) -> Node {
+    Node::map([
+        ("columns", count(limits.columns)),
+        ("tables", count(limits.tables)),
+        ("partitions_per_write", count(limits.partitions_per_write)),
+        ("past", duration_or(limits.past, "any")),
+        ("future", duration_or(limits.future, "any")),
+        ("line", Node::text(limits.line.to_string())),
+        ("body", Node::text(limits.body.to_string())),
+        ("query_memory", Node::text(limits.query_memory.to_string())),
+        ("query_time", duration(limits.query_time)),
+        ("concurrent_queries", count(limits.concurrent_queries)),
     ])
 }
 
@@ -126,7 +162,11 @@ partition:
   - {tables: "/a|b/", by: [{table: }, {bucket: {tag: "no", count: 16}}, {regex: {tag: h, pattern: "^\"(a)\\d"}}]}
 columns: {usage: float, "a b": tag}
 buffer: {freeze_rows: 1M, freeze_size: 1000, freeze_after: 90s}
-lifecycle: {sort: [region, "x\ty"]}
+lifecycle:
+  retain: [{tables: "cpu*", after: 12h}, {tables: audit, after: forever}, {tables: "*", after: 30d}]
+  sort: [region, "x\ty"]
+  bloom: [trace]
+limits: {future: 0s}
 store: {match: {tables: ["*"], where: "a = 'b'"}}
 "#;
         let document = Document::parse(text, &Rules::default()).unwrap();
@@ -149,8 +189,21 @@ buffer:
   freeze_size: 1000B
   persist_after: 10m
 lifecycle:
+  retain:
+    - {tables: "cpu*", after: 12h}
+    - {tables: audit, after: forever}
+    - {tables: "*", after: 30d}
+  settle_window: 14d
+  compact:
+    enabled: true
+    max_file_size: 512MiB
+    max_files: 8
+    quiet_after: 30m
   sort: [region, "x\ty"]
+  bloom: [trace]
   mutable: true
+  grace: 1h
+  undrop_within: 7d
 store:
   match:
     tables: ["*"]
@@ -159,6 +212,8 @@ limits:
   columns: 4096
   tables: 10000
   partitions_per_write: 5000
+  past: any
+  future: 0s
   line: 4MiB
   body: 64MiB
   query_memory: 2GiB

@@ -33,10 +33,6 @@ const LATER: &[(&str, &str)] = &[
     ("subscribe", "there are no subscriptions"),
     ("query", "a server alone has no other sources to ask"),
     ("derive", "no tables are derived from others"),
-    ("lifecycle.retain", "rows are kept until they are deleted"),
-    ("lifecycle.settle_window", "a server alone settles at once"),
-    ("lifecycle.compact", "compaction has no settings"),
-    ("lifecycle.bloom", "no bloom filters are written"),
     ("store.slots", "a server alone has no slots to share out"),
     ("store.match.origin", "a server alone is the origin of all rows"),
 ];

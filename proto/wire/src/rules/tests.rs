@@ -16,7 +16,10 @@ partition:
 columns: {a: tag, b: float, c: integer, d: unsigned, e: boolean, "weird name": string}
 log: {ack: accepted}
 buffer: {freeze_after: 1m30s250ms, freeze_rows: 7, freeze_size: 8MiB, persist_after: 0s}
-lifecycle: {sort: [host, region], mutable: false}
+lifecycle:
+  {sort: [host, region], mutable: false, settle_window: 2h, bloom: [trace, host], grace: 3h, undrop_within: 4h,
+   retain: [{tables: "http_*", after: 30d}, {tables: a, after: forever}],
+   compact: {enabled: false, max_file_size: 5MiB, max_files: 6, quiet_after: 7s}}
 store: {match: {tables: ["audit_*", "cpu"], where: "region = 'eu' AND host <> 'a'"}}
 limits:
   columns: 1
@@ -27,6 +30,8 @@ limits:
   query_memory: 6GiB
   query_time: 7ms
   concurrent_queries: 8
+  past: 9s
+  future: 10s
 "#;
 
 fn read(wire: v1::Rules) -> Result<Document, Vec<(String, String)>> {
@@ -70,7 +75,24 @@ fn a_message_has_every_field() {
     assert_eq!(wire.buffer, Some(buffer));
     assert_eq!(wire.log, Some(v1::LogRules { ack: Some(1) }));
     let sort = vec!["host".to_owned(), "region".to_owned()];
-    assert_eq!(wire.lifecycle, Some(v1::LifecycleRules { sort, mutable: Some(false), ..v1::LifecycleRules::default() }));
+    let retained = |tables: &str, after| v1::RetainRule { tables: tables.to_owned(), after };
+    let compact = v1::CompactRules {
+        enabled: Some(false),
+        max_file_size: Some(5 << 20),
+        max_files: Some(6),
+        quiet_after: span(7, 0),
+    };
+    let lifecycle = v1::LifecycleRules {
+        sort,
+        mutable: Some(false),
+        retain: vec![retained("http_*", span(30 * 86_400, 0)), retained("a", None)],
+        settle_window: span(7_200, 0),
+        compact: Some(compact),
+        bloom: vec!["trace".to_owned(), "host".to_owned()],
+        grace: span(10_800, 0),
+        undrop_within: span(14_400, 0),
+    };
+    assert_eq!(wire.lifecycle, Some(lifecycle));
     let limits = v1::LimitRules {
         columns: Some(1),
         tables: Some(2),
@@ -80,6 +102,8 @@ fn a_message_has_every_field() {
         query_memory: Some(6 << 30),
         query_time: span(0, 7_000_000),
         concurrent_queries: Some(8),
+        past: span(9, 0),
+        future: span(10, 0),
     };
     assert_eq!(wire.limits, Some(limits));
 }

@@ -1,4 +1,4 @@
-//! `ochre database create|list`.
+//! `ochre database create|list|drop|undrop`.
 
 use clap::{Args, Subcommand};
 use ochre_client::Error;
@@ -6,15 +6,20 @@ use ochre_types::DatabaseName;
 use serde_json::json;
 
 use super::client::Remote;
+use super::delete::OneDatabase;
 use super::{Output, Stop};
 
-/// Create and list databases.
+/// Create, list, drop and bring back databases.
 #[derive(Debug, Subcommand)]
 pub enum Database {
     /// Make a database, with the rules of "*"; fails if it is there.
     Create(Create),
     /// Print the names of the databases that you may read, write or manage.
     List(List),
+    /// Drop a database with all its tables. It can be brought back for as long as lifecycle.undrop_within says.
+    Drop(OneDatabase),
+    /// Bring a dropped database back as it was.
+    Undrop(OneDatabase),
 }
 
 /// Make a database, with the rules of "*"; fails if it is there.
@@ -48,6 +53,8 @@ impl Database {
         match self {
             Self::Create(create) => create.run().await,
             Self::List(list) => list.run().await,
+            Self::Drop(one) => one.drop().await,
+            Self::Undrop(one) => one.undrop().await,
         }
     }
 }

@@ -82,7 +82,7 @@ impl Inspect {
 }
 
 /// Opening a folder would make it: looking must not.
-fn must_exist(url: &str) -> anyhow::Result<()> {
+pub(super) fn must_exist(url: &str) -> anyhow::Result<()> {
     let folder = url::Url::parse(url).ok().filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok());
     match folder {
         Some(folder) if !folder.is_dir() => bail!("there is no directory {}", folder.display()),
@@ -90,7 +90,7 @@ fn must_exist(url: &str) -> anyhow::Result<()> {
     }
 }
 
-async fn only_node(objects: &Arc<dyn ObjectStore>, url: &str) -> anyhow::Result<NodeId> {
+pub(super) async fn only_node(objects: &Arc<dyn ObjectStore>, url: &str) -> anyhow::Result<NodeId> {
     let listed = objects.list_with_delimiter(None).await.with_context(|| format!("listing {url}"))?;
     let folders = listed.common_prefixes.iter().filter_map(|folder| folder.filename().map(str::to_owned));
     let names = folders.filter_map(|folder| NodeId::new(path::decode_element(&folder).ok()?).ok());
@@ -107,7 +107,10 @@ async fn only_node(objects: &Arc<dyn ObjectStore>, url: &str) -> anyhow::Result<
 
 fn is_damaged(report: &Report) -> bool {
     report.log.as_ref().is_some_and(|log| !log.damage.is_empty())
-        || report.databases.iter().any(|database| database.catalog.is_err())
+        || report.databases.iter().any(|database| match &database.catalog {
+            Ok(catalog) => catalog.set_aside > 0 || !catalog.damaged.is_empty(),
+            Err(_) => true,
+        })
 }
 
 fn to_json(node: &NodeId, report: &Report) -> Value {
@@ -141,6 +144,13 @@ fn database_json(database: &DatabaseReport) -> Value {
             "rows": catalog.rows,
             "bytes": catalog.bytes,
             "low_water": catalog.low_water.map(|(log, sequence)| json!({ "log": log.to_string(), "sequence": sequence.0 })),
+            "removed_chunks": catalog.removed,
+            "set_aside_chunks": catalog.set_aside,
+            "set_aside_rows": catalog.set_aside_rows,
+            "tombstones": catalog.tombstones,
+            "settled_chunks": catalog.settled,
+            "unchecked_chunks": catalog.unchecked,
+            "damage": catalog.damaged,
         }),
         Err(error) => json!({ "error": error }),
     };
@@ -151,6 +161,8 @@ fn database_json(database: &DatabaseReport) -> Value {
             "durable_rows": only.durable_rows,
             "first": only.range.map(|(first, _)| first.0),
             "last": only.range.map(|(_, last)| last.0),
+            "accepted_first": only.accepted.map(|(first, _)| time(first)),
+            "accepted_last": only.accepted.map(|(_, last)| time(last)),
             "damaged": only.damaged,
         })
     });
@@ -191,22 +203,54 @@ fn text(node: &NodeId, report: &Report) -> String {
         "in log only: batches",
         "rows",
         "durable",
+        "sequences",
+        "accepted",
     ];
     let rows: Vec<Vec<String>> = report.databases.iter().map(database_row).collect();
-    text + &table(&header, &rows)
+    text.push_str(&table(&header, &rows));
+    for database in &report.databases {
+        if let Ok(catalog) = &database.catalog {
+            text.push_str(&catalog_text(database, catalog));
+        }
+    }
+    text
+}
+
+/// What there is to say of a catalog beside its chunks.
+fn catalog_text(database: &DatabaseReport, catalog: &CatalogReport) -> String {
+    let name = &database.name;
+    let counts = [
+        (catalog.removed, "chunks taken out, whose objects may still be there"),
+        (catalog.tombstones, "deletions"),
+        (catalog.settled, "settled chunks"),
+        (catalog.unchecked, "chunks without checksums"),
+    ];
+    let counts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let mut text = if counts.is_empty() { String::new() } else { format!("{name}: {}\n", counts.join(", ")) };
+    if catalog.set_aside > 0 {
+        let CatalogReport { set_aside, set_aside_rows, .. } = catalog;
+        text.push_str(&format!(
+            "MISSING: {name}: {set_aside} damaged chunks with {set_aside_rows} rows are set aside\n"
+        ));
+    }
+    text.extend(catalog.damaged.iter().map(|damage| format!("DAMAGE: {name}: {damage}\n")));
+    text
 }
 
 fn database_row(database: &DatabaseReport) -> Vec<String> {
     let mut row = vec![database.name.to_string()];
     match &database.catalog {
-        Ok(CatalogReport { revision, tables, chunks, rows, bytes, low_water }) => {
+        Ok(CatalogReport { revision, tables, chunks, rows, bytes, low_water, .. }) => {
             row.extend([revision, tables, chunks, rows, bytes].map(ToString::to_string));
             row.push(low_water.map_or("-".to_owned(), |(_, sequence)| sequence.to_string()));
         }
         Err(error) => row.push(format!("UNREADABLE: {error}")),
     }
-    if let Some(InLogOnly { batches, rows, durable_rows, .. }) = &database.in_log_only {
+    if let Some(InLogOnly { batches, rows, durable_rows, range, accepted, .. }) = &database.in_log_only {
         row.extend([batches, rows, durable_rows].map(ToString::to_string));
+        row.extend(range.map(|(first, last)| format!("{first}..={last}")));
+        row.extend(accepted.map(|(first, last)| format!("{} .. {}", time(first), time(last))));
     }
     row
 }

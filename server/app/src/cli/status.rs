@@ -52,7 +52,34 @@ fn state(status: v1::GetStatusResponse) -> Value {
             "full": said(&log.full),
         },
         "fence": status.fence,
+        "attached": status.attached.as_ref().map(|attached| json!({
+            "revision": attached.revision,
+            "age_seconds": attached.age_seconds,
+            "failing": said(&attached.failing),
+        })),
+        "damage": status.damage,
+        "object_store": status.object_store.as_ref().map(object_store),
+        "memory": status.memory.iter().map(share).collect::<Vec<_>>(),
         "databases": status.databases.iter().map(database).collect::<Vec<_>>(),
+    })
+}
+
+fn share(share: &v1::MemoryShare) -> Value {
+    json!({
+        "share": share.name,
+        "used_bytes": share.used_bytes,
+        "peak_bytes": share.peak_bytes,
+        "limit_bytes": share.limit_bytes,
+    })
+}
+
+fn object_store(status: &v1::ObjectStoreStatus) -> Value {
+    json!({
+        "failing_since": said(&status.failing_since),
+        "error": said(&status.error),
+        "requests": status.requests,
+        "failures": status.failures,
+        "retries": status.retries,
     })
 }
 
@@ -70,6 +97,7 @@ fn database(status: &v1::DatabaseStatus) -> Value {
         "rows_written": status.rows_written,
         "rejected_lines": status.rejected_lines,
         "refused_writes": status.refused_writes,
+        "unlogged_rows": status.unlogged_rows,
         "rules_generation": status.rules_generation,
         "partition_alarm": said(&status.partition_alarm),
     })

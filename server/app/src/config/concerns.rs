@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ochre_database::budget::{Budget, MemoryShares};
+use ochre_store::object::Policy;
 use ochre_types::rules::{Ack, BufferRules, Limits, LogRules, Rules};
 use ochre_types::{ByteSize, NodeId};
 
 use super::ConfigError;
 use super::setting::{Setting, concerns};
 use super::sources::Sources;
-use super::values::{LogFormat, LogHomeKind, MemorySize, Reader};
+use super::values::{LogFormat, LogHomeKind, MemorySize, Percent, Reader, StoreUrl};
 
 concerns! {
     /// Which server this is.
@@ -62,19 +64,53 @@ concerns! {
         data_dir: PathBuf = "ochre-data", "data-dir", "storage.data-dir", "path";
         /// Where Parquet and catalogs go: `file:///path`, `memory`, `s3://bucket/prefix`, `gs://…` or `az://…`; empty
         /// for the folder `objects` of the data directory. Credentials come from the environment (`AWS_*`, …).
-        object_store: String = "", "object-store", "storage.object-store", "url";
+        object_store: StoreUrl = "", "object-store", "storage.object-store", "url";
+        /// The URL of the service that has the bucket, where it is not Amazon's, Google's or Microsoft's own.
+        object_store_endpoint: StoreUrl = "", "object-store-endpoint", "storage.object-store-endpoint", "url";
+        /// The region of the bucket; for `s3:` only.
+        object_store_region: String = "", "object-store-region", "storage.object-store-region", "text";
+        /// Name the bucket in the host, not in the path; for `s3:` only.
+        object_store_virtual_host: bool = "false", "object-store-virtual-host", "storage.object-store-virtual-host", "yes or no", switch;
+        /// Send data and requests unencrypted to an endpoint on another machine.
+        object_store_allow_http: bool = "false", "object-store-allow-http", "storage.object-store-allow-http", "yes or no", switch;
+        /// The file with credentials, as AWS's tools write it or as TOML; it goes before the environment.
+        object_store_credentials_file: Option<PathBuf> = "", "object-store-credentials-file", "storage.object-store-credentials-file", "path";
+        /// How long one request to a remote store may take, and a second more for each MiB it carries: 25s at most.
+        object_store_timeout: Duration = "10s", "object-store-timeout", "storage.object-store-timeout", "duration";
+        /// How long connecting to a remote store may take.
+        object_store_connect_timeout: Duration = "5s", "object-store-connect-timeout", "storage.object-store-connect-timeout", "duration";
+        /// How often a request to a remote store is sent at most, the first time included.
+        object_store_attempts: usize = "5", "object-store-attempts", "storage.object-store-attempts", "times";
+        /// Requests to a remote store under way at a time: so many that write, so many that read, so many small ones.
+        object_store_requests: usize = "64", "object-store-requests", "storage.object-store-requests", "requests";
+        /// What all queries together may put on disk when they outgrow their memory.
+        spill_limit: ByteSize = "10GiB", "spill-limit", "storage.spill-limit", "bytes";
     }
 
     /// The write-ahead log.
     Log as log {
-        /// Where acknowledged writes are until they are in Parquet: `disk` (survives a crash), or `memory` (does not).
-        home: LogHomeKind = "disk", "log", "log.home", "disk or memory";
+        /// Where acknowledged writes are until they are in Parquet: `disk` (survives a crash), `object-store` (survives
+        /// the loss of the machine; a write takes about a quarter of a second longer), or `memory` (survives nothing).
+        home: LogHomeKind = "disk", "log", "log.home", "disk, object-store or memory";
     }
 
     /// The memory budget.
     Memory as memory {
         /// What buffers, caches and queries may hold together: a size, or a share of the machine's memory.
         limit: MemorySize = "50%", "memory", "memory.limit", "bytes or %";
+        /// The share of the bodies of requests. It bounds the largest body, whatever `limits.body` says.
+        requests: Percent = "13%", "memory-requests", "memory.requests", "%";
+        /// The share of open chunks and of batches on their way to them.
+        open: Percent = "26%", "memory-open", "memory.open", "%";
+        /// The share of frozen chunks and of copies of persisted ones; what open chunks don't need of theirs, these may
+        /// take until they do, and the other way round.
+        frozen: Percent = "16%", "memory-frozen", "memory.frozen", "%";
+        /// The share of queries. What they need beyond it they put on disk, or they are refused.
+        queries: Percent = "20%", "memory-queries", "memory.queries", "%";
+        /// The share of what is known of Parquet objects: their footers.
+        caches: Percent = "4%", "memory-caches", "memory.caches", "%";
+        /// The share of freezing, persisting and joining chunks, which no query can take.
+        persist: Percent = "15%", "memory-persist", "memory.persist", "%";
     }
 
     /// What new databases start with.
@@ -151,6 +187,24 @@ impl Config {
         }
     }
 
+    /// How the memory is divided.
+    pub fn shares(&self) -> MemoryShares {
+        let memory = &self.memory;
+        MemoryShares {
+            requests: memory.requests.0,
+            open: memory.open.0,
+            frozen: memory.frozen.0,
+            queries: memory.queries.0,
+            caches: memory.caches.0,
+            persist: memory.persist.0,
+        }
+    }
+
+    /// The parts of the memory in bytes.
+    pub fn budget(&self) -> Budget {
+        Budget::new(self.memory.limit.bytes(), &self.shares())
+    }
+
     /// What is wrong with values that are right one by one.
     pub(super) fn contradictions(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -168,19 +222,26 @@ impl Config {
         positive("limits.partitions-per-write", self.limits.partitions_per_write == 0);
         positive("limits.line", self.limits.line.0 == 0);
         positive("limits.body", self.limits.body.0 == 0);
-        match (&self.tls.cert, &self.tls.key) {
-            (Some(_), None) => problems.push("tls.cert is given without tls.key: TLS needs both".to_owned()),
-            (None, Some(_)) => problems.push("tls.key is given without tls.cert: TLS needs both".to_owned()),
-            (None, None) if self.tls.client_ca.is_some() => {
-                problems.push(
-                    "tls.client-ca is given without tls.cert and tls.key: client certificates are part of TLS"
-                        .to_owned(),
-                );
-            }
-            _ => {}
+        positive("storage.object-store-attempts", self.storage.object_store_attempts == 0);
+        positive("storage.object-store-requests", self.storage.object_store_requests == 0);
+        positive("storage.object-store-timeout", self.storage.object_store_timeout.is_zero());
+        positive("storage.object-store-connect-timeout", self.storage.object_store_connect_timeout.is_zero());
+        if self.storage.object_store_timeout > Policy::LONGEST_TIMEOUT {
+            problems.push(format!(
+                "storage.object-store-timeout is {:?}: at most {:?} are possible",
+                self.storage.object_store_timeout,
+                Policy::LONGEST_TIMEOUT
+            ));
         }
-        if self.http.without_auth && self.http.token_file.is_some() {
-            problems.push("http.token-file and http.without-auth are both given: leave one of them out".to_owned());
+        self.tls_contradictions(&mut problems);
+        let shares = self.shares();
+        if shares.sum() > 100 {
+            let named = shares.named().map(|(name, share)| format!("{name} {share}%"));
+            problems.push(format!(
+                "the shares of memory are {} % together ({}): 100 % at most are possible, and less leaves room for what is not counted",
+                shares.sum(),
+                named.join(", ")
+            ));
         }
         if self.memory.limit.bytes() < MemorySize::LEAST {
             problems.push(format!(
@@ -196,6 +257,28 @@ impl Config {
                 self.logging.level
             ));
         }
+        self.header_contradictions(&mut problems);
+        problems
+    }
+
+    fn tls_contradictions(&self, problems: &mut Vec<String>) {
+        match (&self.tls.cert, &self.tls.key) {
+            (Some(_), None) => problems.push("tls.cert is given without tls.key: TLS needs both".to_owned()),
+            (None, Some(_)) => problems.push("tls.key is given without tls.cert: TLS needs both".to_owned()),
+            (None, None) if self.tls.client_ca.is_some() => {
+                problems.push(
+                    "tls.client-ca is given without tls.cert and tls.key: client certificates are part of TLS"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
+        if self.http.without_auth && self.http.token_file.is_some() {
+            problems.push("http.token-file and http.without-auth are both given: leave one of them out".to_owned());
+        }
+    }
+
+    fn header_contradictions(&self, problems: &mut Vec<String>) {
         let origin = self.http.cors_origin.as_str();
         if http::HeaderValue::from_str(origin).is_err() {
             problems
@@ -205,6 +288,5 @@ impl Config {
         if http::HeaderValue::from_str(version).is_err() {
             problems.push(format!("http.influxdb-version is {version:?}, which can't be sent in a header"));
         }
-        problems
     }
 }

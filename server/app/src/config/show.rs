@@ -14,6 +14,7 @@ struct Line {
 fn lines(sources: &Sources) -> Vec<Line> {
     let line = |setting: &super::Setting| {
         let (value, origin) = match sources.given(setting.flag) {
+            Some((text, origin)) if setting.unit == "url" => (ochre_store::object::redact(text), origin),
             Some((text, origin)) => (text.to_owned(), origin),
             None => (setting.default.to_owned(), Origin::Default),
         };

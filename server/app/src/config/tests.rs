@@ -147,10 +147,17 @@ fn values_that_can_not_work_are_refused() {
     for memory in ["0%", "101%", "x%"] {
         assert!(Config::read(&collect(&["--memory", memory], &[])).is_err(), "{memory}");
     }
-    assert!(
-        Config::read(&collect(&["--log", "object-store"], &[]))
-            .unwrap_err()
-            .to_string()
-            .contains("not in this version")
-    );
+    assert!(Config::read(&collect(&["--log", "tape"], &[])).unwrap_err().to_string().contains("object-store"));
+}
+
+#[test]
+fn shares_of_the_memory_are_a_hundred_percent_at_most() {
+    let config =
+        Config::read(&collect(&["--memory", "1000MiB", "--memory-queries", "26%", "--memory-open=20"], &[])).unwrap();
+    let budget = config.budget();
+    assert_eq!((budget.queries, budget.chunks.open), (ByteSize::mib(260), ByteSize::mib(200)));
+    let error = Config::read(&collect(&["--memory-queries", "30%"], &[])).unwrap_err();
+    assert!(error.to_string().contains("the shares of memory are 104 % together"), "{error}");
+    let error = Config::read(&collect(&["--memory-persist", "0%"], &[])).unwrap_err();
+    assert!(error.to_string().contains("write a number from 1% to 99%"), "{error}");
 }

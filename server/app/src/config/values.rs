@@ -24,6 +24,8 @@ pub enum LogHomeKind {
     Disk,
     /// In memory only.
     Memory,
+    /// In the object store.
+    ObjectStore,
 }
 
 /// How log lines are written.
@@ -63,6 +65,19 @@ impl Value for MemorySize {
     }
 }
 
+/// A share of something, in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub u8);
+
+impl Value for Percent {
+    fn read(text: &str) -> Result<Self, String> {
+        match text.strip_suffix('%').unwrap_or(text).trim().parse::<u8>() {
+            Ok(percent @ 1..=99) => Ok(Self(percent)),
+            _ => Err("not a share: write a number from 1% to 99%".to_owned()),
+        }
+    }
+}
+
 impl Value for ByteSize {
     fn read(text: &str) -> Result<Self, String> {
         text.parse().map_err(said)
@@ -84,6 +99,28 @@ impl Value for NodeId {
 impl Value for String {
     fn read(text: &str) -> Result<Self, String> {
         Ok(text.to_owned())
+    }
+}
+
+/// The URL of an object store or of the service that has it. Secrets in it are refused, and not repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    /// Its text; empty if none was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for StoreUrl {
+    fn read(text: &str) -> Result<Self, String> {
+        if ochre_store::object::redact(text) == text {
+            return Ok(Self(text.to_owned()));
+        }
+        Err("a user, a password or a query is in it: credentials come from the environment (AWS_*, GOOGLE_*, \
+             AZURE_*) or from the file of storage.object-store-credentials-file"
+            .to_owned())
     }
 }
 
@@ -146,8 +183,8 @@ impl Value for LogHomeKind {
         match text {
             "disk" => Ok(Self::Disk),
             "memory" => Ok(Self::Memory),
-            "object-store" => Err("not in this version: use disk or memory".to_owned()),
-            _ => Err("neither disk nor memory".to_owned()),
+            "object-store" => Ok(Self::ObjectStore),
+            _ => Err("none of disk, object-store and memory".to_owned()),
         }
     }
 }
@@ -187,6 +224,8 @@ impl<'a> Reader<'a> {
         match T::read(text) {
             Ok(value) => value,
             Err(reason) => {
+                // Whoever gives a URL with a secret must not find it in the log.
+                let text = if text.contains("://") { ochre_store::object::redact(text) } else { text.to_owned() };
                 self.problems.push(format!("{origin} is {text:?}: {reason}"));
                 match T::read(default) {
                     Ok(value) => value,

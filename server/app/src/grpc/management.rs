@@ -18,25 +18,22 @@ mod state;
 mod tokens;
 pub mod unknown;
 
+pub use state::instant;
+
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 
-use ochre_database::Node;
 use ochre_types::token::Action;
 use ochre_wire::v1::management_server::{Management, ManagementServer};
-use ochre_wire::{Invalid, name, v1};
+use ochre_wire::{name, v1};
 use tonic::{Request, Response, Status};
 
-use super::status::{self, About, status_about};
-use crate::auth::Identity;
-use crate::http::backend::Backend;
+use super::call::{Call, REQUEST_LIMIT, invalid};
+use super::status::{About, status_about};
 use crate::http::failure::{Failure, Kind};
 use crate::http::state::App;
-
-/// The most bytes of a request: a document has at most 256 KiB, and lines to be explained are few.
-const REQUEST_LIMIT: usize = 4 << 20;
 
 /// The service, for the router.
 pub fn service(app: Arc<App>) -> ManagementServer<NodeManagement> {
@@ -48,49 +45,34 @@ pub struct NodeManagement {
     app: Arc<App>,
 }
 
-/// One call: who makes it, and what it is about.
-struct Call {
-    app: Arc<App>,
-    identity: Identity,
-    backend: Arc<dyn Backend>,
-    node: Arc<Node>,
-}
-
-impl NodeManagement {
-    fn begin<T>(&self, request: Request<T>) -> Result<(Call, T), Status> {
-        let failed = |failure: Failure| status::status(&failure);
-        let identity = Identity::of(request.extensions()).map_err(failed)?;
-        let backend = self.app.backend(&identity).map_err(failed)?;
-        let node = backend.node().map_err(failed)?;
-        Ok((Call { app: self.app.clone(), identity, backend, node }, request.into_inner()))
-    }
-}
-
-/// The status of a field that is no value of its type.
-fn invalid(invalid: &Invalid) -> Status {
-    status::invalid(&invalid.path, format!("{}: {}", invalid.path, invalid.message))
-}
-
 #[tonic::async_trait]
 impl Management for NodeManagement {
     async fn get_status(
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let (call, v1::GetStatusRequest {}) = self.begin(request)?;
-        Ok(Response::new(state::answer(call.node.status(), &call.identity)))
+        if let Some((identity, attached)) = Call::attached(&self.app, &request)? {
+            let objects = self.app.objects.get().map(|meter| &**meter);
+            return Ok(Response::new(state::attached(attached.status(), objects, &identity)));
+        }
+        let (call, v1::GetStatusRequest {}) = Call::begin(&self.app, request)?;
+        Ok(Response::new(state::answer(
+            call.node.status(),
+            self.app.objects.get().map(|meter| &**meter),
+            &call.identity,
+        )))
     }
 
     async fn create_database(
         &self,
         request: Request<v1::CreateDatabaseRequest>,
     ) -> Result<Response<v1::CreateDatabaseResponse>, Status> {
-        let (call, request) = self.begin(request)?;
+        let (call, request) = Call::begin(&self.app, request)?;
         let name = name::database("name", &request.name).map_err(|error| invalid(&error))?;
         let about = About::Database(name.as_str());
         let made = async {
             call.identity.require(Action::Manage, &name)?;
-            match call.backend.create_database(&name).await? {
+            match call.backend.create_database(&name, None).await? {
                 true => Ok(()),
                 false => Err(Failure::new(Kind::Conflict, format!("the database {:?} exists already", name.as_str()))),
             }
@@ -103,7 +85,7 @@ impl Management for NodeManagement {
         &self,
         request: Request<v1::ListDatabasesRequest>,
     ) -> Result<Response<v1::ListDatabasesResponse>, Status> {
-        let (call, v1::ListDatabasesRequest {}) = self.begin(request)?;
+        let (call, v1::ListDatabasesRequest {}) = Call::begin(&self.app, request)?;
         let databases = call.node.databases().into_iter().filter(|database| call.identity.sees(&database.name));
         let databases = databases.map(|database| v1::DatabaseInfo::from(&state::listed(database))).collect();
         Ok(Response::new(v1::ListDatabasesResponse { databases }))
@@ -113,12 +95,12 @@ impl Management for NodeManagement {
         &self,
         request: Request<v1::ApplyRulesRequest>,
     ) -> Result<Response<v1::ApplyRulesResponse>, Status> {
-        let (call, request) = self.begin(request)?;
+        let (call, request) = Call::begin(&self.app, request)?;
         rules::apply(&call, request).await.map(Response::new)
     }
 
     async fn get_rules(&self, request: Request<v1::GetRulesRequest>) -> Result<Response<v1::GetRulesResponse>, Status> {
-        let (call, request) = self.begin(request)?;
+        let (call, request) = Call::begin(&self.app, request)?;
         rules::get(&call, &request).map(Response::new)
     }
 
@@ -126,7 +108,7 @@ impl Management for NodeManagement {
         &self,
         request: Request<v1::ListRulesHistoryRequest>,
     ) -> Result<Response<v1::ListRulesHistoryResponse>, Status> {
-        let (call, request) = self.begin(request)?;
+        let (call, request) = Call::begin(&self.app, request)?;
         rules::history(&call, &request).map(Response::new)
     }
 
@@ -134,7 +116,7 @@ impl Management for NodeManagement {
         &self,
         request: Request<v1::RollbackRulesRequest>,
     ) -> Result<Response<v1::ApplyRulesResponse>, Status> {
-        let (call, request) = self.begin(request)?;
+        let (call, request) = Call::begin(&self.app, request)?;
         rules::rollback(&call, &request).await.map(Response::new)
     }
 
@@ -142,7 +124,7 @@ impl Management for NodeManagement {
         &self,
         request: Request<v1::ExplainRulesRequest>,
     ) -> Result<Response<v1::ExplainRulesResponse>, Status> {
-        let (call, request) = self.begin(request)?;
+        let (call, request) = Call::begin(&self.app, request)?;
         rules::explain(&call, request).await.map(Response::new)
     }
 
@@ -150,7 +132,7 @@ impl Management for NodeManagement {
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
-        let (call, request) = self.begin(request)?;
+        let (call, request) = Call::begin(&self.app, request)?;
         tokens::create(&call, request).await.map(Response::new)
     }
 
@@ -158,7 +140,7 @@ impl Management for NodeManagement {
         &self,
         request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
-        let (call, v1::ListTokensRequest {}) = self.begin(request)?;
+        let (call, v1::ListTokensRequest {}) = Call::begin(&self.app, request)?;
         tokens::list(&call).map(Response::new)
     }
 
@@ -166,7 +148,7 @@ impl Management for NodeManagement {
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
-        let (call, request) = self.begin(request)?;
+        let (call, request) = Call::begin(&self.app, request)?;
         tokens::revoke(&call, &request).await.map(Response::new)
     }
 }

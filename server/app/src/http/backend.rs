@@ -1,11 +1,13 @@
 //! What the interfaces need of a node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ochre_database::Node;
+use ochre_database::attach::Attached;
 use ochre_ingest::arrow::Roles;
 use ochre_ingest::line_protocol::{Options, Rejected};
 use ochre_query::{Params, QueryResult};
@@ -55,8 +57,9 @@ pub trait Backend: Send + Sync {
     /// Bytes that the body of a write to this database may have, by its rules.
     fn body_limit(&self, database: &DatabaseName) -> ByteSize;
 
-    /// Makes a database; false if it was there already.
-    async fn create_database(&self, database: &DatabaseName) -> Result<bool, Failure>;
+    /// Makes a database whose rows are kept for so long (no time at all is for ever; `None`: as `*` says); false if it
+    /// was there already.
+    async fn create_database(&self, database: &DatabaseName, retention: Option<Duration>) -> Result<bool, Failure>;
 
     /// The names of all databases, in order.
     fn databases(&self) -> Vec<DatabaseName>;
@@ -69,6 +72,11 @@ pub trait Backend: Send + Sync {
 
     /// The node itself, which management speaks to: no double stands in for it there.
     fn node(&self) -> Result<Arc<Node>, Failure>;
+
+    /// What this server has seen of another's objects, if it only reads those.
+    fn attached(&self) -> Option<Arc<Attached>> {
+        None
+    }
 
     /// The state of the node, for people and scripts.
     fn status(&self) -> serde_json::Value;

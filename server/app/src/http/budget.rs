@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ochre_store::memory::Gauge;
 use ochre_types::ByteSize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -14,12 +15,19 @@ const PIECE: usize = 1 << 10;
 #[derive(Debug, Clone)]
 pub struct Budget {
     pieces: Arc<Semaphore>,
+    gauge: Gauge,
 }
 
 impl Budget {
     /// A budget of `size`.
     pub fn new(size: ByteSize) -> Self {
-        Self { pieces: Arc::new(Semaphore::new((size.as_usize() / PIECE).min(Semaphore::MAX_PERMITS))) }
+        let pieces = Arc::new(Semaphore::new((size.as_usize() / PIECE).min(Semaphore::MAX_PERMITS)));
+        Self { pieces, gauge: Gauge::new(size) }
+    }
+
+    /// Counts what is lent.
+    pub fn gauge(&self) -> Gauge {
+        self.gauge.clone()
     }
 
     /// A lease of nothing, to be grown.
@@ -55,6 +63,7 @@ impl Lease {
                     Some(held) => held.merge(more),
                     None => self.held = Some(more),
                 }
+                self.budget.gauge.add((bytes - self.bytes) as u64);
                 self.bytes = bytes;
                 Ok(())
             }
@@ -63,6 +72,12 @@ impl Lease {
                  smaller batches",
             )),
         }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.budget.gauge.remove(self.bytes as u64);
     }
 }
 
@@ -80,7 +95,10 @@ mod tests {
         let mut b = budget.lease();
         b.grow_to(1024).unwrap();
         assert_eq!(b.grow_to(1025).unwrap_err().retry_after_seconds(), Some(1));
+        assert_eq!(budget.gauge().read().used, 3000 + 1024);
         drop(a);
         b.grow_to(4096).unwrap();
+        drop(b);
+        assert_eq!((budget.gauge().read().used, budget.gauge().read().peak), (0, 4096));
     }
 }

@@ -8,11 +8,13 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat};
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use ochre_store::object::Failing;
 use ochre_types::DatabaseName;
 use ochre_types::token::Action;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::object_report;
 use super::params::Parameters;
 use super::state::App;
 use super::v3;
@@ -29,6 +31,7 @@ fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 
 /// `GET /health`: 200 and `pass`, or 503 and `fail` with the reason. As text where that is asked for.
 pub async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let failing = app.objects.get().and_then(|meter| meter.failing());
     let (status, word, message) = match app.health() {
         Ok(()) => (StatusCode::OK, "pass", "ready for queries and writes".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, "fail", reason),
@@ -41,7 +44,7 @@ pub async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> Response
             "name": "influxdb",
             "message": message,
             "status": word,
-            "checks": [],
+            "checks": failing.iter().map(object_store_check).collect::<Vec<_>>(),
             "version": VERSION,
             "commit": option_env!("OCHRE_COMMIT").unwrap_or("unknown"),
         });
@@ -51,6 +54,11 @@ pub async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> Response
         response.headers_mut().insert(RETRY_AFTER, RETRY);
     }
     response
+}
+
+/// A store that fails is no failure of the node as long as writes are taken: it is told beside.
+fn object_store_check(failing: &Failing) -> Value {
+    json!({ "name": "object-store", "status": "fail", "message": object_report::public(failing) })
 }
 
 /// `GET /ready`: 200 once the node serves requests.
@@ -84,6 +92,9 @@ pub async fn status(State(app): State<Arc<App>>, identity: Identity) -> Response
     let status: Result<Value, Failure> = app.backend(&identity).map(|backend| backend.status());
     match status {
         Ok(mut status) => {
+            if let Some(meter) = app.objects.get() {
+                status["object_store"] = object_report::json(meter);
+            }
             if let Some(databases) = status.get_mut("databases").and_then(Value::as_array_mut) {
                 databases.retain(|database| may_read(&identity, database));
             }

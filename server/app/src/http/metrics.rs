@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
+use ochre_store::object::Meter;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, text};
@@ -125,6 +126,16 @@ impl Collector for NodeCollector {
     }
 }
 
+/// How the object store does, asked for at every scrape.
+#[derive(Debug)]
+struct ObjectCollector(Arc<Meter>);
+
+impl Collector for ObjectCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        super::object_report::encode(&self.0, &mut encoder)
+    }
+}
+
 /// `GET /metrics`.
 pub async fn metrics(State(app): State<Arc<App>>, identity: Identity) -> Response {
     let mut text = String::new();
@@ -132,6 +143,9 @@ pub async fn metrics(State(app): State<Arc<App>>, identity: Identity) -> Respons
     if let (Ok(()), Ok(backend)) = (encoded, app.backend(&identity)) {
         let mut node = Registry::with_prefix("ochre");
         node.register_collector(Box::new(NodeCollector(backend)));
+        if let Some(meter) = app.objects.get() {
+            node.register_collector(Box::new(ObjectCollector(meter.clone())));
+        }
         encoded = text::encode_registry(&mut text, &node);
     }
     match encoded.and_then(|()| text::encode_eof(&mut text)) {

@@ -1,6 +1,7 @@
 //! The real node behind the interfaces, and what its errors mean to clients.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
@@ -50,8 +51,8 @@ impl Backend for NodeBackend {
         self.0.body_limit(database)
     }
 
-    async fn create_database(&self, database: &DatabaseName) -> Result<bool, Failure> {
-        self.0.create_database(database).await.map_err(write_failure)
+    async fn create_database(&self, database: &DatabaseName, retention: Option<Duration>) -> Result<bool, Failure> {
+        self.0.create_database_keeping(database, retention).await.map_err(write_failure)
     }
 
     fn databases(&self) -> Vec<DatabaseName> {
@@ -83,7 +84,7 @@ impl Backend for NodeBackend {
 }
 
 /// What a refused write means to its client. Whatever may succeed later is 503: clients drop batches on 4xx.
-fn write_failure(error: WriteError) -> Failure {
+pub fn write_failure(error: WriteError) -> Failure {
     let message = error.to_string();
     if let Some(after) = error.retry_after() {
         let is_exhausted = matches!(error, WriteError::MemoryFull { .. });
@@ -92,7 +93,7 @@ fn write_failure(error: WriteError) -> Failure {
     match error {
         WriteError::UnknownDatabase(_) => Failure::new(Kind::UnknownDatabase, message),
         WriteError::TooManyPartitions { .. } => Failure::new(Kind::Unprocessable, message),
-        WriteError::Log(_) => Failure::new(Kind::TooLarge, message),
+        WriteError::Log(_) | WriteError::TooLarge { .. } => Failure::new(Kind::TooLarge, message),
         WriteError::Refused(_) => Failure::invalid(message),
         error => {
             tracing::error!(%error, "a write failed inside the server: it was not acknowledged");

@@ -2,6 +2,7 @@
 
 use std::fmt::Result;
 
+use ochre_database::budget::ShareStatus;
 use ochre_database::{DatabaseStatus, Health, NodeStatus};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -39,7 +40,18 @@ pub fn json(status: &NodeStatus) -> Value {
             "full": log.full,
         },
         "fence": status.fence,
+        "damage": status.damaged,
+        "memory": status.memory.iter().map(share).collect::<Vec<_>>(),
         "databases": status.databases.iter().map(database).collect::<Vec<_>>(),
+    })
+}
+
+fn share(share: &ShareStatus) -> Value {
+    json!({
+        "share": share.name,
+        "used_bytes": share.usage.used,
+        "peak_bytes": share.usage.peak,
+        "limit_bytes": share.usage.limit,
     })
 }
 
@@ -57,6 +69,7 @@ fn database(status: &DatabaseStatus) -> Value {
         "rows_written": status.writes.rows,
         "rejected_lines": status.writes.rejected_lines,
         "refused_writes": status.writes.refused_writes,
+        "unlogged_rows": status.writes.unlogged_rows,
         "rules_generation": status.rules_generation,
         "partition_alarm": status.partition_alarm,
     })
@@ -81,11 +94,12 @@ const DATABASE_GAUGES: [(&str, &str, Read); 10] = [
 ];
 
 /// Counters of each database.
-const DATABASE_COUNTERS: [(&str, &str, Read); 4] = [
+const DATABASE_COUNTERS: [(&str, &str, Read); 5] = [
     ("database_written_rows", "Rows acknowledged", |d| d.writes.rows),
     ("database_written_bytes", "Bytes of requests that were acknowledged", |d| d.writes.bytes),
     ("database_rejected_lines", "Lines refused", |d| d.writes.rejected_lines),
     ("database_refused_writes", "Writes refused as a whole", |d| d.writes.refused_writes),
+    ("database_unlogged_rows", "Rows acknowledged as accepted that the log then refused", |d| d.writes.unlogged_rows),
 ];
 
 /// The state as metrics.
@@ -123,7 +137,51 @@ pub fn encode(status: &NodeStatus, encoder: &mut DescriptorEncoder<'_>) -> Resul
     let descriptor =
         encoder.encode_descriptor("log_sync_seconds", "Time spent syncing the log", None, MetricType::Counter)?;
     ConstCounter::new(sync_seconds).encode(descriptor)?;
+    damage(status, encoder)?;
+    memory(status, encoder)?;
     databases(status, encoder)
+}
+
+/// What was found damaged, and what is.
+fn damage(status: &NodeStatus, encoder: &mut DescriptorEncoder<'_>) -> Result {
+    let mut family = encoder.encode_descriptor("damage", "Damage found", None, MetricType::Counter)?;
+    for (kind, count) in &status.damage_found {
+        let label = [("kind", kind.name())];
+        ConstCounter::new(*count).encode(family.encode_family(&label)?)?;
+    }
+    let descriptor =
+        encoder.encode_descriptor("damaged", "Things that are damaged or set aside", None, MetricType::Gauge)?;
+    ConstGauge::new(status.damaged).encode(descriptor)
+}
+
+/// Gauges of each part of the memory.
+fn memory(status: &NodeStatus, encoder: &mut DescriptorEncoder<'_>) -> Result {
+    type Read = fn(&ShareStatus) -> u64;
+    let gauges: [(&str, &str, Read); 3] = [
+        ("memory_used_bytes", "Bytes that a part of the memory holds", |share| share.usage.used),
+        ("memory_peak_bytes", "The most bytes that it held", |share| share.usage.peak),
+        ("memory_limit_bytes", "Bytes that it may hold; 0 without a limit of its own", |share| share.usage.limit),
+    ];
+    for (name, help, read) in gauges {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for share in &status.memory {
+            ConstGauge::new(read(share)).encode(metric.encode_family(&[("share", share.name)])?)?;
+        }
+    }
+    let queries = &status.queries;
+    for (name, help, value) in [
+        ("queries_running", "Queries that run", queries.running),
+        ("queries_spilled_bytes", "Bytes that queries have on disk", queries.spilled),
+    ] {
+        ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+    }
+    let help = "Queries ended because the process took too much memory";
+    ConstCounter::new(queries.ended).encode(encoder.encode_descriptor(
+        "queries_ended_for_memory",
+        help,
+        None,
+        MetricType::Counter,
+    )?)
 }
 
 fn databases(status: &NodeStatus, encoder: &mut DescriptorEncoder<'_>) -> Result {

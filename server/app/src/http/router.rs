@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::json;
@@ -23,9 +23,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/write", post(v1::write))
         .route("/query", get(v1::query).post(v1::query))
         .route("/api/v2/write", post(v2::write))
+        .route("/api/v2/delete", post(v2::delete))
         .route("/api/v3/write_lp", post(v3::write))
         .route("/api/v3/query_sql", get(v3::query_get).post(v3::query_post))
-        .route("/api/v3/configure/database", get(v3::list).post(v3::create))
+        .route("/api/v3/configure/database", get(v3::list).post(v3::create).delete(v3::drop_database))
+        .route("/api/v3/configure/table", delete(v3::drop_table))
         .route("/health", get(health::health))
         .route("/api/v1/health", get(health::health))
         .route("/ready", get(health::ready))

@@ -1,11 +1,11 @@
 //! What all handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderValue;
 use ochre_env::{Clock, Compute, Entropy, Env};
-use ochre_types::ByteSize;
+use ochre_store::object::{Meter, Settings};
 use ochre_types::token::{Grants, TokenHash};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
@@ -58,35 +58,20 @@ pub struct App {
     pub compute: Compute,
     /// What the interfaces count.
     pub metrics: HttpMetrics,
+    /// What requests to the object store are counted with, once it is open.
+    pub objects: OnceLock<Arc<Meter>>,
+    /// The URL of the object store and how it is reached, once it is open: other stores are reached likewise.
+    pub reached: OnceLock<(String, Settings)>,
     /// When the process started, in nanoseconds since 1970-01-01 UTC.
     pub started: i64,
     started_monotonic: Duration,
 }
 
-/// The share of the memory budget that request bodies may take; the node has the rest.
-const BODIES_SHARE: u64 = 8;
-
-/// How the memory budget is divided between request bodies and the node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemorySplit {
-    /// For request bodies.
-    pub bodies: ByteSize,
-    /// For everything else.
-    pub node: ByteSize,
-}
-
-impl MemorySplit {
-    /// An eighth for bodies, or what one body of the largest allowed size takes, but never more than half.
-    pub fn of(limit: ByteSize, body: ByteSize) -> Self {
-        let bodies = (limit.0 / BODIES_SHARE).max(body.0.min(limit.0 / 2));
-        Self { bodies: ByteSize(bodies), node: ByteSize(limit.0 - bodies) }
-    }
-}
-
 impl App {
     /// A server that is starting.
     pub fn new(config: &Config, env: &Env, access: Access) -> Self {
-        let split = MemorySplit::of(config.memory.limit.bytes(), config.limits.body);
+        let bodies = Budget::new(config.budget().requests);
+        let body_limit = config.limits.body.as_usize().min(config.budget().requests.as_usize());
         let origin = match config.http.cors_origin.as_str() {
             "auto" if access.asks_for_tokens() => "*",
             "auto" => "",
@@ -97,9 +82,9 @@ impl App {
             phase: RwLock::new(Phase::Starting),
             access,
             requests: Arc::new(Semaphore::new(config.http.max_requests.min(Semaphore::MAX_PERMITS))),
-            bodies: Budget::new(split.bodies),
-            keeps_log: config.log.home == LogHomeKind::Disk,
-            body_limit: config.limits.body.as_usize().min(split.bodies.as_usize()),
+            bodies,
+            keeps_log: config.log.home != LogHomeKind::Memory,
+            body_limit,
             read_timeout: config.http.read_timeout,
             reported_lines: config.limits.reported_lines,
             refuse_partial_writes: config.databases.refuse_partial_writes,
@@ -110,6 +95,8 @@ impl App {
             entropy: env.entropy.clone(),
             compute: env.compute.clone(),
             metrics: HttpMetrics::default(),
+            objects: OnceLock::new(),
+            reached: OnceLock::new(),
             started: env.clock.wall_nanos(),
             started_monotonic: env.clock.monotonic(),
         }
@@ -165,18 +152,4 @@ fn name_bits(name: &str) -> (u64, u64) {
     let fold =
         |seed: u64| name.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     (fold(0xcbf2_9ce4_8422_2325), fold(0x8422_2325_cbf2_9ce4))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bodies_and_node_share_the_memory() {
-        let mib = ByteSize::mib;
-        let split = |limit, body| MemorySplit::of(mib(limit), mib(body));
-        assert_eq!(split(8192, 64), MemorySplit { bodies: mib(1024), node: mib(7168) });
-        assert_eq!(split(256, 64), MemorySplit { bodies: mib(64), node: mib(192) });
-        assert_eq!(split(64, 64), MemorySplit { bodies: mib(32), node: mib(32) });
-    }
 }

@@ -1,6 +1,7 @@
 //! A backend that answers as a test tells it to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
@@ -40,6 +41,8 @@ pub struct Double {
     pub batches: Mutex<Vec<(String, String, RecordBatch)>>,
     /// The databases.
     pub databases: Mutex<Vec<DatabaseName>>,
+    /// The retention that a database was last made with.
+    pub retention: Mutex<Option<Duration>>,
     /// The limits that lines of every database are parsed with, by its rules.
     pub limits: Mutex<Limits>,
     /// The rule `limits.body` of every database, if it is set.
@@ -88,10 +91,11 @@ impl Backend for Double {
         ByteSize(self.body_limit.lock().unwrap_or(u64::MAX))
     }
 
-    async fn create_database(&self, database: &DatabaseName) -> Result<bool, Failure> {
+    async fn create_database(&self, database: &DatabaseName, retention: Option<Duration>) -> Result<bool, Failure> {
         self.fail()?;
         let mut databases = self.databases.lock();
         let is_new = !databases.contains(database);
+        *self.retention.lock() = retention;
         if is_new {
             databases.push(database.clone());
         }

@@ -1,5 +1,6 @@
 //! InfluxDB 1: `/write` and `/query`, as its clients, Telegraf first of all, know them.
 
+mod deletions;
 mod errors;
 mod lexer;
 mod query;

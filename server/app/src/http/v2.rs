@@ -1,4 +1,6 @@
-//! InfluxDB 2: `/api/v2/write`, which many clients of InfluxDB 3 use as well.
+//! InfluxDB 2: `/api/v2/write`, which many clients of InfluxDB 3 use as well, and `/api/v2/delete`.
+
+mod delete;
 
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use super::state::App;
 use super::write::{Target, counted, write as write_lines};
 use super::{admission, names, v1};
 use crate::auth::Identity;
+
+pub use delete::delete;
 
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-platform-error-code");
 

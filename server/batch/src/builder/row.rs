@@ -3,7 +3,7 @@
 use ochre_types::{ColumnKind, TableName};
 
 use super::table::TableBuilder;
-use super::{BatchBuilder, DuplicateField, FieldValue, MAX_CELLS, NONE, RowError};
+use super::{BatchBuilder, DuplicateField, FieldValue, NONE, RowError};
 
 /// A row that has begun. It counts once it is committed; dropped before, it leaves no trace: no value, no column, no
 /// table, no entry in a dictionary.
@@ -95,8 +95,8 @@ impl<'b, 'k> Row<'b, 'k> {
         let (rows, columns) = (table.times.len(), table.columns.len());
         // The time column counts too.
         let added = (rows + 1) * (columns + 1) - rows * (columns_before + 1);
-        if self.builder.cells + added > MAX_CELLS {
-            return Err(RowError::TooManyCells { limit: MAX_CELLS });
+        if self.builder.cells + added > self.builder.max_cells {
+            return Err(RowError::TooManyCells { limit: self.builder.max_cells });
         }
         self.builder.cells += added;
         self.builder.rows += 1;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use ochre_store::catalog::{CommitError, Edit, NodeEdit, RulesRecord};
 use ochre_types::DatabaseName;
-use ochre_types::rules::{Change, Document, Problem, Problems, Rules, Target, diff, document};
+use ochre_types::rules::{Change, Document, Problem, Problems, Rules, Target, diff, document, render};
 
-use super::{RulesError, RulesInForce};
+use super::{RulesError, RulesInForce, adopted, parse};
 use crate::database::Database;
 use crate::node::Node;
 use crate::schema::Schema;
@@ -113,6 +113,28 @@ impl Node {
             }
         }
         Ok(applied)
+    }
+
+    /// Gives a database that is made again the rules that a new one gets.
+    pub(crate) async fn reset_rules(&self, database: &Database, retention: Option<&str>) -> Result<(), RulesError> {
+        let _one_at_a_time = self.applying.lock().await;
+        let (name, defaults) = (database.name(), &self.config.rules);
+        let default = self.catalog.state().default_rules.clone();
+        let document = match (&default, retention) {
+            // The first line of a document is the name: one that says nothing else.
+            (None, None) => {
+                let text = render(&Target::Database(name.clone()), defaults);
+                Document::parse(text.lines().next().unwrap_or_default(), defaults)
+            }
+            (default, retention) => {
+                let now = self.shared.env.clock.wall_millis();
+                let record = adopted(default.as_ref(), retention, name, defaults, now);
+                record.and_then(|record| parse(&record, defaults))
+            }
+        };
+        let terms = Terms { applied_by: "creation of the database".to_owned(), ..Terms::default() };
+        self.apply_to(database, document.map_err(RulesError::Invalid)?, &terms).await?;
+        Ok(())
     }
 
     async fn apply_default(&self, document: Document, terms: &Terms) -> Result<Applied, RulesError> {

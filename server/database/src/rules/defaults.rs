@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ochre_store::catalog::RulesRecord;
 use ochre_types::DatabaseName;
+use ochre_types::rules::document::{Key, Node as Tree, Value, read_yaml};
 use ochre_types::rules::{Document, Problems, Rules, Target, render};
 use parking_lot::RwLock;
 
@@ -44,19 +45,25 @@ impl Node {
     }
 }
 
-/// The first generation of a new database's rules, made from those of `*`.
+/// The first generation of a new database's rules, made from those of `*` and from how long rows are to be kept, as
+/// whoever made the database said.
 pub(crate) fn adopted(
-    default: &RulesRecord,
+    default: Option<&RulesRecord>,
+    retention: Option<&str>,
     name: &DatabaseName,
     defaults: &Rules,
     now_millis: u64,
 ) -> Result<RulesRecord, Problems> {
-    let document = renamed(&parse(default, defaults)?, name, defaults)?;
+    let document = default.map(|default| renamed(&parse(default, defaults)?, name, defaults)).transpose()?;
+    let document = match (document, retention) {
+        (Some(document), None) => document,
+        (document, retention) => retaining(document, retention.unwrap_or("forever"), name, defaults)?,
+    };
     Ok(RulesRecord {
         generation: 1,
         text: document.source.as_bytes().to_vec().into(),
         applied_millis: now_millis,
-        applied_by: default.applied_by.clone(),
+        applied_by: default.map(|default| default.applied_by.clone()).unwrap_or_default(),
         fence: None,
     })
 }
@@ -79,6 +86,29 @@ fn renamed(document: &Document, name: &DatabaseName, defaults: &Rules) -> Result
     Document::parse(&anew, defaults)
 }
 
+/// The document with another retention, and else as its text says.
+fn retaining(
+    document: Option<Document>,
+    retention: &str,
+    name: &DatabaseName,
+    defaults: &Rules,
+) -> Result<Document, Problems> {
+    let mut entries = match document.map(|document| read_yaml(&document.source)).transpose()? {
+        Some(Tree { value: Value::Map(entries), .. }) => entries,
+        _ => vec![(Key::new("database"), Tree::text(name.as_str()))],
+    };
+    let retain = (Key::new("retain"), Tree::text(retention));
+    match entries.iter_mut().find(|(key, _)| key.text == "lifecycle") {
+        Some((_, Tree { value: Value::Map(lifecycle), .. })) => {
+            lifecycle.retain(|(key, _)| key.text != "retain");
+            lifecycle.push(retain);
+        }
+        Some((_, lifecycle)) => lifecycle.value = Value::Map(vec![retain]),
+        None => entries.push((Key::new("lifecycle"), Value::Map(vec![retain]).into())),
+    }
+    Document::from_tree(Value::Map(entries).into(), defaults)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,7 +122,7 @@ mod tests {
             fence: Some(3),
         };
         let name = DatabaseName::new(name).unwrap();
-        let made = adopted(&record(text), &name, &Rules::default(), 9).unwrap();
+        let made = adopted(Some(&record(text)), None, &name, &Rules::default(), 9).unwrap();
         assert_eq!((made.generation, made.applied_millis, &*made.applied_by, made.fence), (1, 9, "ops", None));
         let text = String::from_utf8(made.text.to_vec()).unwrap();
         let read = Document::parse(&text, &Rules::default()).unwrap();
@@ -107,6 +137,27 @@ mod tests {
         assert_eq!(adopt(yaml, "metrics"), yaml.replace("'*'", "metrics"));
         assert_eq!(adopt(yaml, "a b: c"), yaml.replace("'*'", "\"a b: c\""));
         assert_eq!(adopt(r#"{"database": "*"}"#, "true"), r#"{"database": "true"}"#);
+    }
+
+    #[test]
+    fn a_retention_that_was_asked_for_is_part_of_the_first_rules() {
+        let name = DatabaseName::new("metrics").unwrap();
+        let adopt = |default: Option<&str>, retention: &str| {
+            let default = default.map(|text| RulesRecord {
+                generation: 7,
+                text: text.as_bytes().to_vec().into(),
+                applied_millis: 1,
+                applied_by: String::new(),
+                fence: None,
+            });
+            let made = adopted(default.as_ref(), Some(retention), &name, &Rules::default(), 9).unwrap();
+            String::from_utf8(made.text.to_vec()).unwrap()
+        };
+        assert_eq!(adopt(None, "30d"), "database: metrics\nlifecycle:\n  retain: 30d\n");
+        let shared = "database: '*'\nlifecycle: {mutable: true, retain: [{tables: a, after: 1h}]}\nlimits: {tables: 5}";
+        let expected = "database: metrics\nlifecycle:\n  mutable: true\n  retain: forever\nlimits:\n  tables: 5\n";
+        assert_eq!(adopt(Some(shared), "forever"), expected);
+        assert_eq!(adopt(Some("database: '*'\nlifecycle:\n"), "1h"), "database: metrics\nlifecycle:\n  retain: 1h\n");
     }
 
     #[test]

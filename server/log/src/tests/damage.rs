@@ -92,7 +92,7 @@ async fn a_new_segment_torn_anywhere_is_no_damage() {
 }
 
 /// A sealed log of several small segments, and what it serves.
-async fn several_segments(disk: &SimDisk) -> BTreeMap<String, Vec<(u64, String)>> {
+pub(super) async fn several_segments(disk: &SimDisk) -> BTreeMap<String, Vec<(u64, String)>> {
     let env = env(disk);
     let (log, _) = open(&env, tiny_segments(), 1).await;
     for i in 0..9 {
@@ -146,6 +146,7 @@ async fn check_read(log: &Log, name: &str, expected: &[(u64, String)], torn: boo
                 let (first, last) = damage.sequences[&db(name)];
                 (first.0..=last.0).for_each(|sequence| assert!(got.insert(sequence, None).is_none(), "{what}: twice"));
             }
+            ReadItem::Gap { first, last } => panic!("{what}: a gap from {first} to {last}"),
         }
     }
     let mut lost = 0;

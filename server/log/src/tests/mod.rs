@@ -4,6 +4,10 @@ mod basics;
 mod crash;
 mod damage;
 mod faults;
+mod objects;
+mod outage;
+mod queues;
+mod repair;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,7 +107,7 @@ async fn items(log: &Log, database: &str, after: u64) -> Vec<ReadItem> {
 async fn frames(log: &Log, database: &str, after: u64) -> Vec<(u64, String)> {
     let frame = |item| match item {
         ReadItem::Frame(frame) => (frame.header.sequence.0, text(&frame)),
-        ReadItem::Damage(damage) => panic!("{damage}"),
+        other => panic!("{other:?}"),
     };
     items(log, database, after).await.into_iter().map(frame).collect()
 }

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch, RecordBatchOptions};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{Distribution, OrderingRequirements};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
@@ -18,9 +18,9 @@ use datafusion::physical_plan::{
     PlanProperties, ReplaceChildrenOptions,
 };
 use futures::{StreamExt, stream};
+use ochre_batch::StampedRows;
 use ochre_batch::concat::concat_stamped;
 use ochre_batch::fold::{fold_latest, last_group_start};
-use ochre_batch::{Rows, StampedRows, Stamps};
 
 use super::{Keyed, one_partition};
 
@@ -33,19 +33,37 @@ pub(crate) struct FoldExec {
     keyed: Keyed,
     /// For each output column, where it stands in the input.
     output: Arc<[usize]>,
+    /// Bytes that readers of the inputs hold beside what they reserve themselves, about.
+    readers: usize,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl FoldExec {
+    /// `readers`: bytes that the readers of the inputs hold and don't reserve, as those of Parquet do.
     pub(crate) fn new(
         inputs: Vec<Arc<dyn ExecutionPlan>>,
         keyed: Keyed,
         output: Arc<[usize]>,
         schema: &SchemaRef,
+        readers: usize,
     ) -> Self {
         let properties = one_partition(schema, None);
-        Self { inputs, keyed, output, properties, metrics: ExecutionPlanMetricsSet::new() }
+        Self { inputs, keyed, output, readers, properties, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// All inputs are open at once: their memory is reserved first, or the query refused.
+    fn reserve(&self, context: &Arc<TaskContext>) -> Result<MemoryReservation> {
+        let reservation = MemoryConsumer::new("FoldExec[readers]").register(context.memory_pool());
+        reservation.try_grow(self.readers).map_err(|error| {
+            DataFusionError::ResourcesExhausted(format!(
+                "{} chunks may share keys, and reading them at once takes about {} bytes: narrow the time range, or compact their partition; {}",
+                self.inputs.len(),
+                self.readers,
+                error.strip_backtrace()
+            ))
+        })?;
+        Ok(reservation)
     }
 
     fn merged(&self, context: &Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -123,6 +141,7 @@ impl ExecutionPlan for FoldExec {
             inputs: children,
             keyed: self.keyed.clone(),
             output: self.output.clone(),
+            readers: self.readers,
             properties: self.properties.clone(),
             metrics: ExecutionPlanMetricsSet::new(),
         }))
@@ -139,6 +158,7 @@ impl ExecutionPlan for FoldExec {
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let schema = self.schema();
         let folding = Folding {
+            _readers: self.reserve(&context)?,
             input: self.merged(&context)?,
             keyed: self.keyed.clone(),
             output: self.output.clone(),
@@ -155,6 +175,7 @@ impl ExecutionPlan for FoldExec {
 
 /// Folds a stream of rows in key order.
 struct Folding {
+    _readers: MemoryReservation,
     input: SendableRecordBatchStream,
     keyed: Keyed,
     output: Arc<[usize]>,
@@ -174,7 +195,7 @@ impl Folding {
             if batch.num_rows() == 0 {
                 continue;
             }
-            let rows = self.stamped(&batch)?;
+            let rows = self.keyed.stamped(&batch)?;
             let rows = match self.held.take() {
                 Some(held) => concat_stamped(&[held, rows])?,
                 None => rows,
@@ -189,27 +210,12 @@ impl Folding {
         Ok(None)
     }
 
-    fn stamped(&self, batch: &RecordBatch) -> Result<StampedRows> {
-        let (stamps, columns) = batch.columns().split_last().ok_or_else(|| damaged("it has no columns"))?;
-        let stamps =
-            stamps.as_any().downcast_ref::<FixedSizeBinaryArray>().ok_or_else(|| damaged("it has no stamps"))?;
-        if stamps.null_count() > 0 {
-            return Err(damaged("some of its rows have no stamp"));
-        }
-        let rows = Rows::new(self.keyed.ids.clone(), columns.to_vec()).map_err(|error| damaged(&error.to_string()))?;
-        Ok(StampedRows { rows, stamps: Stamps::Each(Arc::new(stamps.clone())) })
-    }
-
     fn folded(&self, rows: &StampedRows) -> Result<RecordBatch> {
         let folded = fold_latest(rows)?;
         let arrays: Vec<ArrayRef> = self.output.iter().map(|at| folded.rows.arrays()[*at].clone()).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(folded.rows.len()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?)
     }
-}
-
-fn damaged(what: &str) -> DataFusionError {
-    DataFusionError::External(format!("a chunk can't be folded: {what}").into())
 }
 
 /// Bounds what is held of one key, however many versions it has: all but those with the newest stamp become one row.

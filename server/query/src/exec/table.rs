@@ -34,6 +34,12 @@ pub(crate) struct Chosen {
     pub(crate) folded: usize,
     /// In so many groups.
     pub(crate) groups: usize,
+    /// Chunks of which some rows may have been deleted.
+    pub(crate) erased: usize,
+    /// Chunks that were joined of others.
+    pub(crate) joined: usize,
+    /// Chunks that are settled.
+    pub(crate) settled: usize,
 }
 
 /// Passes its input on, in at most so many partitions: each reads its share of the input's, one after the other.
@@ -87,7 +93,9 @@ impl DisplayAs for TableExec {
             c.alone,
             c.folded,
             c.groups
-        )
+        )?;
+        let counts = [("joined", c.joined), ("settled", c.settled), ("erased", c.erased)];
+        counts.into_iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, ", {what}={count}"))
     }
 }
 

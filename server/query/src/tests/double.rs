@@ -192,6 +192,7 @@ impl Double {
             columns: columns.into(),
             order: order(),
             chunks: snapshots,
+            visible_from: None,
         };
         Arc::new(Self { tables: BTreeMap::from([("cpu".to_owned(), cpu)]) })
     }
@@ -229,10 +230,16 @@ async fn snapshot(
         stage: chunk.stage,
         rows: shown.rows.len() as u64,
         time_range: shown.rows.time_range().unwrap(),
+        stamps: shown.stamp_range().unwrap(),
+        level: 0,
+        settled: None,
+        applied: Arc::default(),
+        erased: Arc::default(),
         unique_keys: !is_open && has_unique_keys(&sorted.rows),
         in_order: in_order && !is_open,
         tag_ranges: tag_ranges(&shown.rows),
         bytes: shown.memory_size() as u64,
+        read: Default::default(),
         object: None,
         body: ChunkBody::Sorted(sorted.clone()),
     };
@@ -286,8 +293,15 @@ fn system_schema() -> SchemaRef {
 
 /// An engine over a store in memory, with `target_partitions` and little rows a batch.
 pub(super) fn engine(store: &Arc<InMemory>, target_partitions: usize, memory: ByteSize) -> Engine {
-    let config =
-        EngineConfig { memory, target_partitions, spill_dir: None, batch_size: 3, clock: Arc::new(SystemClock::new()) };
+    let config = EngineConfig {
+        memory,
+        caches: ByteSize(memory.0 / 16),
+        target_partitions,
+        spill_dir: None,
+        spill_limit: ByteSize(0),
+        batch_size: 3,
+        clock: Arc::new(SystemClock::new()),
+    };
     Engine::new(config, store.clone() as Arc<dyn ObjectStore>).unwrap()
 }
 

@@ -1,7 +1,9 @@
 //! Chunks through their stages, and the low-water mark on the way.
 
 mod model;
+mod residents;
 mod templates;
+mod tombstones;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +71,7 @@ fn freeze_all(buffer: &Buffer) {
 
 /// Persists the oldest frozen chunk without an object store; returns the mark that goes into the catalog.
 fn persist_next(buffer: &Buffer) -> LowWater {
-    let job = buffer.next_to_persist(|_| true).unwrap();
+    let job = buffer.next_to_persist(|_| true, &[]).unwrap();
     let mark = buffer.low_water_without(Some(job.chunk.id));
     let (first, last) = job.chunk.coverage.log.unwrap();
     let meta = ChunkMeta {
@@ -155,17 +157,17 @@ fn every_try_to_persist_a_chunk_describes_the_table_alike() {
     let buffer = buffer();
     apply(&buffer, 1, &[0]);
     freeze_all(&buffer);
-    let first = buffer.next_to_persist(|_| true).unwrap();
+    let first = buffer.next_to_persist(|_| true, &[]).unwrap();
     assert_eq!((first.order.tags().len(), first.order_version, first.columns.len()), (1, 1, 3));
 
     // Its answer is lost. Meanwhile the table learns of another tag.
     apply_rows(&buffer, 2, &rows_with_tag("rack", &[DAY]));
-    let again = buffer.next_to_persist(|_| true).unwrap();
+    let again = buffer.next_to_persist(|_| true, &[]).unwrap();
     assert_eq!(again.chunk.id, first.chunk.id);
     assert_eq!((again.order, again.order_version, again.columns), (first.order, 1, first.columns));
 
     freeze_all(&buffer);
     persist_next(&buffer);
-    let next = buffer.next_to_persist(|_| true).unwrap();
+    let next = buffer.next_to_persist(|_| true, &[]).unwrap();
     assert_eq!((next.order.tags().len(), next.order_version, next.columns.len()), (2, 2, 4));
 }

@@ -162,4 +162,6 @@ pub struct RemovedChunk {
     pub at: Hlc,
     /// Why.
     pub reason: Removal,
+    /// What it held, if it was set aside: what is missing since, and what would come back with it.
+    pub lost: Option<Arc<ChunkMeta>>,
 }

@@ -9,7 +9,8 @@ use ochre_env::planted::{self, Planted};
 use ochre_env::{Clock, Compute, Entropy};
 use parking_lot::RwLock;
 
-use super::load::{self, Head, LoadError, object};
+use super::collect::Collected;
+use super::load::{self, DamagedRevision, Head, LoadError, object};
 use super::record::{self, Decoded, Envelope};
 use super::state::{EditError, State};
 use super::{CatalogId, Checkpoints, Owner, Revision};
@@ -94,16 +95,20 @@ impl OpenError {
 /// The revisions of one catalog, and the state they make.
 #[derive(Debug)]
 pub(super) struct RevisionLog<S: State> {
-    folder: Path,
-    store: Arc<dyn ObjectStore>,
-    clock: Arc<dyn Clock>,
+    pub(super) folder: Path,
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     compute: Compute,
-    fence: Fence,
+    pub(super) fence: Fence,
     checkpoints: Checkpoints,
     /// What readers see: the writer's head, or for a moment the one before it.
     published: RwLock<(Revision, Arc<S>)>,
     writer: tokio::sync::Mutex<Writer<S>>,
+    /// One collection of old revisions at a time.
+    pub(super) collected: tokio::sync::Mutex<Collected>,
+    /// Damage that was found when it was opened, and that took nothing away.
+    found: Arc<[DamagedRevision]>,
 }
 
 #[derive(Debug)]
@@ -146,6 +151,7 @@ impl<S: State> RevisionLog<S> {
             None => Head::new(first(CatalogId(owner.env.entropy.next_u64()))),
         };
         let log = Self {
+            found: head.found.clone(),
             folder,
             store: owner.store.clone(),
             clock: owner.env.clock.clone(),
@@ -155,6 +161,7 @@ impl<S: State> RevisionLog<S> {
             checkpoints: owner.checkpoints,
             published: RwLock::new((head.revision, head.state.clone())),
             writer: tokio::sync::Mutex::new(Writer { head, pending: None }),
+            collected: tokio::sync::Mutex::default(),
         };
         log.commit(Vec::new()).await?;
         Ok(log)
@@ -164,16 +171,42 @@ impl<S: State> RevisionLog<S> {
         self.published.read().1.clone()
     }
 
+    /// Where its revisions are.
+    pub(super) fn place(&self) -> (&Arc<dyn ObjectStore>, &Arc<dyn Clock>, &Path) {
+        (&self.store, &self.clock, &self.folder)
+    }
+
+    pub(super) fn found(&self) -> &[DamagedRevision] {
+        &self.found
+    }
+
     pub(super) fn revision(&self) -> Revision {
         self.published.read().0
     }
 
+    pub(super) async fn newest_checkpoint(&self) -> Revision {
+        self.writer.lock().await.head.newest_checkpoint
+    }
+
     pub(super) async fn commit(&self, edits: Vec<S::Edit>) -> Result<Revision, CommitError> {
+        let done = self.commit_if(edits, |_| true).await?;
+        Ok(done.expect("a commit without a condition is never passed over"))
+    }
+
+    /// Commits unless the state that the edits would change fails `fits`: `None` then.
+    pub(super) async fn commit_if(
+        &self,
+        edits: Vec<S::Edit>,
+        fits: impl Fn(&S) -> bool,
+    ) -> Result<Option<Revision>, CommitError> {
         self.fence.check_held()?;
         let mut writer = self.writer.lock().await;
         self.settle_pending(&mut writer).await?;
         for _ in 0..REBASES {
             self.fence.check_held()?;
+            if !fits(&writer.head.state) {
+                return Ok(None);
+            }
             let checkpoint = self.checkpoint_is_due(&writer.head);
             let draft = if checkpoint {
                 self.draft_checkpoint(&writer.head).await
@@ -184,7 +217,7 @@ impl<S: State> RevisionLog<S> {
             // Remembered before it is put: the future may be dropped at any await.
             writer.pending = Some(draft);
             match self.put_pending(&mut writer).await {
-                Ok(true) if !checkpoint => return Ok(revision),
+                Ok(true) if !checkpoint => return Ok(Some(revision)),
                 Ok(_) => {}
                 Err(Trouble::Final(error)) => return Err(error),
                 // A checkpoint changes nothing: nothing of the edits has been tried.
@@ -310,5 +343,6 @@ impl<S: State> RevisionLog<S> {
 }
 
 fn advance<S: State>(head: &Head<S>, envelope: &Envelope) -> Head<S> {
-    Head { revision: envelope.revision, epoch: envelope.epoch, nonce: envelope.nonce, ..head.clone() }
+    let (revision, epoch, nonce) = (envelope.revision, envelope.epoch, envelope.nonce);
+    Head { revision, epoch, nonce, committed_at_millis: envelope.committed_at_millis, ..head.clone() }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use ochre_types::partition::PartitionKey;
-use ochre_types::tombstone::Tombstone;
+use ochre_types::tombstone::{Erasure, Tombstone};
 use ochre_types::{
     ColumnId, ColumnName, DatabaseName, Hlc, Incarnation, IntervalSet, LogId, Sequence, Stamp, TableName,
 };
@@ -61,8 +62,10 @@ pub struct PartitionName {
 /// A table in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TableState {
-    /// Its columns, each with the stamp of the first batch that carried it.
+    /// Its columns, each with the stamp of the first batch since it was last dropped that carried it.
     pub columns: BTreeMap<ColumnId, Stamp>,
+    /// By the stamp of each drop in force, the columns seen before it and after the drop before: it can be taken back.
+    pub earlier: BTreeMap<Stamp, BTreeMap<ColumnId, Stamp>>,
     /// Its sort orders by version; the highest is in force.
     pub sort_orders: BTreeMap<u32, Arc<[ColumnName]>>,
     /// Its chunks.
@@ -94,7 +97,8 @@ pub struct CatalogState {
     pub rules: Option<RulesRecord>,
     /// The last [`rules::MAX_RULES_HISTORY`] that were in force, oldest first: the last of them is the present one.
     pub rules_history: Vec<RulesRecord>,
-    /// Whether the database has ever exchanged data with a peer.
+    /// Whether the database has ever exchanged data with a peer, or with a log that is not this one: rows with older
+    /// stamps than those here may still come.
     pub met_peer: bool,
     /// Chunks that were taken out and whose objects may still be there.
     pub removed: BTreeMap<ChunkId, RemovedChunk>,
@@ -112,7 +116,7 @@ pub enum Edit {
         /// Its name.
         table: TableName,
     },
-    /// Adds columns; of one that is there, the lower stamp stays.
+    /// Adds columns; of one that is there, the lower stamp stays. They are the table's as it was at those stamps.
     AddColumns {
         /// The table.
         table: TableName,
@@ -165,6 +169,11 @@ pub enum Edit {
         /// Why.
         reason: Removal,
     },
+    /// Puts chunks that were set aside back; those that are not set aside are passed over.
+    ReturnChunks {
+        /// The chunks.
+        chunks: Vec<ChunkId>,
+    },
     /// Forgets removed chunks whose objects are gone.
     ForgetRemoved {
         /// The chunks.
@@ -175,7 +184,8 @@ pub enum Edit {
         /// The deletions.
         tombstones: Vec<Arc<Tombstone>>,
     },
-    /// Forgets deletions that nothing can bring rows for any more.
+    /// Forgets deletions that nothing can bring rows for any more. Of drops, which are kept for ever, it forgets the
+    /// columns that the tables had.
     ForgetTombstones {
         /// Their stamps.
         stamps: Vec<Stamp>,
@@ -187,6 +197,34 @@ pub enum Edit {
         /// Whether they take no writes from now on.
         read_only: bool,
     },
+}
+
+impl TableState {
+    /// Drops the table as it was before `stamp`.
+    fn drop_at(&mut self, stamp: Stamp) {
+        let held = self.columns_mut(stamp);
+        let (before, after) = std::mem::take(held).into_iter().partition(|(_, first_seen)| *first_seen < stamp);
+        *held = after;
+        self.earlier.insert(stamp, before);
+    }
+
+    /// Takes a drop back.
+    fn undrop(&mut self, stamp: Stamp) {
+        for (column, first_seen) in self.earlier.remove(&stamp).unwrap_or_default() {
+            self.add_column(&column, first_seen, stamp);
+        }
+    }
+
+    /// The columns of batches with this stamp.
+    fn columns_mut(&mut self, stamp: Stamp) -> &mut BTreeMap<ColumnId, Stamp> {
+        let later = self.earlier.range_mut((Bound::Excluded(stamp), Bound::Unbounded)).next();
+        later.map_or(&mut self.columns, |(_, columns)| columns)
+    }
+
+    fn add_column(&mut self, column: &ColumnId, first_seen: Stamp, at: Stamp) {
+        let held = self.columns_mut(at).entry(column.clone()).or_insert(first_seen);
+        *held = (*held).min(first_seen);
+    }
 }
 
 impl CatalogState {
@@ -230,9 +268,7 @@ impl CatalogState {
 
     pub(super) fn change(&mut self, edit: &Edit) -> Result<(), EditError> {
         match edit {
-            Edit::CreateTable { table } => {
-                self.tables.entry(table.clone()).or_default();
-            }
+            Edit::CreateTable { table } => self.create_table(table),
             Edit::AddColumns { table, columns } => self.add_columns(table, columns)?,
             Edit::AddSortOrder { table, version, columns } => self.add_sort_order(table, *version, columns)?,
             Edit::AddTemplate { id, text } => {
@@ -260,9 +296,10 @@ impl CatalogState {
             }
             Edit::MeetPeer => self.met_peer = true,
             Edit::RemoveChunks { chunks, at, reason } => self.remove_chunks(chunks, *at, *reason),
+            Edit::ReturnChunks { chunks } => self.return_chunks(chunks)?,
             Edit::ForgetRemoved { chunks } => chunks.iter().for_each(|chunk| drop(self.removed.remove(chunk))),
             Edit::AddTombstones { tombstones } => tombstones.iter().for_each(|tombstone| self.add_tombstone(tombstone)),
-            Edit::ForgetTombstones { stamps } => stamps.iter().for_each(|stamp| drop(self.tombstones.remove(stamp))),
+            Edit::ForgetTombstones { stamps } => stamps.iter().for_each(|stamp| self.forget_tombstone(*stamp)),
             Edit::SetReadOnly { partitions, read_only: true } => self.read_only.extend(partitions.iter().cloned()),
             Edit::SetReadOnly { partitions, read_only: false } => {
                 self.read_only.retain(|partition| !partitions.contains(partition));
@@ -277,9 +314,19 @@ impl CatalogState {
                 table.chunks.contains_key(id).then(|| Arc::make_mut(table).chunks.remove(id)).flatten()
             });
             if let Some(chunk) = held {
-                self.removed.insert(*id, RemovedChunk { object: chunk.object.clone(), at, reason });
+                let (object, lost) = (chunk.object.clone(), (reason == Removal::SetAside).then_some(chunk));
+                self.removed.insert(*id, RemovedChunk { object, at, reason, lost });
             }
         }
+    }
+
+    fn return_chunks(&mut self, chunks: &[ChunkId]) -> Result<(), EditError> {
+        for id in chunks {
+            let Some(chunk) = self.removed.get(id).and_then(|removed| removed.lost.clone()) else { continue };
+            self.removed.remove(id);
+            self.add_chunk(&chunk)?;
+        }
+        Ok(())
     }
 
     fn add_tombstone(&mut self, tombstone: &Arc<Tombstone>) {
@@ -287,13 +334,39 @@ impl CatalogState {
         if held.reverted != tombstone.reverted {
             Arc::make_mut(held).join(tombstone);
         }
+        let held = held.clone();
+        for (name, table) in &mut self.tables {
+            if held.drops(name) && table.earlier.contains_key(&held.stamp) != held.is_in_force() {
+                let table = Arc::make_mut(table);
+                if held.is_in_force() { table.drop_at(held.stamp) } else { table.undrop(held.stamp) }
+            }
+        }
+    }
+
+    fn forget_tombstone(&mut self, stamp: Stamp) {
+        let Some(held) = self.tombstones.get(&stamp) else { return };
+        if matches!(held.erasure, Erasure::Rows { .. }) {
+            self.tombstones.remove(&stamp);
+            return;
+        }
+        for table in self.tables.values_mut().filter(|table| table.earlier.contains_key(&stamp)) {
+            Arc::make_mut(table).earlier.insert(stamp, BTreeMap::new());
+        }
+    }
+
+    fn create_table(&mut self, table: &TableName) {
+        let Self { tables, tombstones, .. } = self;
+        tables.entry(table.clone()).or_insert_with(|| {
+            let drops = tombstones.values().filter(|known| known.is_in_force() && known.drops(table));
+            let earlier = drops.map(|known| (known.stamp, BTreeMap::new())).collect();
+            Arc::new(TableState { earlier, ..TableState::default() })
+        });
     }
 
     fn add_columns(&mut self, table: &TableName, columns: &[(ColumnId, Stamp)]) -> Result<(), EditError> {
         let state = self.table(table)?;
         for (column, first_seen) in columns {
-            let held = state.columns.entry(column.clone()).or_insert(*first_seen);
-            *held = (*held).min(*first_seen);
+            state.add_column(column, *first_seen, *first_seen);
         }
         Ok(())
     }

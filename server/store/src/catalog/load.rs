@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore};
 use ochre_env::Clock;
@@ -85,6 +85,10 @@ pub(super) struct Head<S> {
     pub(super) checkpoint_bytes: u64,
     /// Bytes of the deltas after it.
     pub(super) delta_bytes: u64,
+    /// When the revision was written, by its writer's wall clock.
+    pub(super) committed_at_millis: u64,
+    /// Damage that was found while it was loaded, and that took nothing away.
+    pub(super) found: Arc<[DamagedRevision]>,
 }
 
 impl<S: State> Head<S> {
@@ -98,6 +102,8 @@ impl<S: State> Head<S> {
             newest_checkpoint: Revision(0),
             checkpoint_bytes: 0,
             delta_bytes: 0,
+            committed_at_millis: 0,
+            found: Arc::default(),
         }
     }
 
@@ -111,12 +117,14 @@ impl<S: State> Head<S> {
             newest_checkpoint: envelope.revision,
             checkpoint_bytes: bytes,
             delta_bytes: 0,
+            committed_at_millis: envelope.committed_at_millis,
+            found: Arc::default(),
         }
     }
 
     /// The head after `decoded`, or why that cannot follow this one.
     pub(super) fn after(&self, decoded: Decoded<S>) -> Result<Self, String> {
-        let Decoded { envelope, change, bytes } = decoded;
+        let Decoded { envelope, change, bytes, .. } = decoded;
         self.may_precede(&envelope)?;
         let edits = match change {
             Change::Checkpoint(state) => return Ok(Self::at(&envelope, state, bytes)),
@@ -132,6 +140,7 @@ impl<S: State> Head<S> {
         }
         (head.revision, head.epoch, head.nonce) = (envelope.revision, envelope.epoch, envelope.nonce);
         head.delta_bytes += bytes;
+        head.committed_at_millis = envelope.committed_at_millis;
         Ok(head)
     }
 
@@ -178,7 +187,7 @@ pub(super) async fn load<S: State>(
 ) -> Result<Option<Head<S>>, LoadError> {
     let numbers = list_revisions(store, clock, folder).await?;
     let Some(newest) = numbers.last().copied() else { return Ok(None) };
-    let Tail { base, deltas, bad } = read_backwards::<S>(store, clock, folder, &numbers, newest).await?;
+    let Tail { base, deltas, bad, copies } = read_backwards::<S>(store, clock, folder, &numbers, newest).await?;
     let checkpoints: BTreeSet<_> = deltas.values().map(|delta| delta.envelope.newest_checkpoint).collect();
     let (passed, lost): (Vec<_>, Vec<_>) =
         bad.into_iter().partition(|(revision, bad)| bad.was_checkpoint || checkpoints.contains(revision));
@@ -191,12 +200,13 @@ pub(super) async fn load<S: State>(
             revisions: revisions.into_iter().map(name).collect(),
         });
     };
-    for passed in passed.into_iter().map(name) {
-        tracing::warn!(
-            object = passed.object,
-            reason = passed.reason,
-            "passed over a damaged checkpoint: its state was rebuilt from an older one"
-        );
+    let passed = passed.into_iter().map(name).map(|mut passed| {
+        passed.reason.push_str("; it was passed over: its state was rebuilt from an older one");
+        passed
+    });
+    let found: Vec<DamagedRevision> = passed.chain(copies).collect();
+    for found in &found {
+        tracing::warn!(object = found.object, reason = found.reason, "a revision is damaged, and nothing is missing");
     }
     for (revision, delta) in deltas {
         head = head.after(delta).map_err(|reason| LoadError::Damaged {
@@ -204,6 +214,7 @@ pub(super) async fn load<S: State>(
             revisions: vec![damaged(folder, revision, reason)],
         })?;
     }
+    head.found = found.into();
     Ok(Some(head))
 }
 
@@ -212,7 +223,7 @@ fn damaged(folder: &Path, revision: Revision, reason: String) -> DamagedRevision
 }
 
 /// The numbers of the revisions that are there.
-async fn list_revisions(
+pub(super) async fn list_revisions(
     store: &Arc<dyn ObjectStore>,
     clock: &Arc<dyn Clock>,
     folder: &Path,
@@ -228,23 +239,25 @@ async fn list_revisions(
 }
 
 /// The newest revisions, down to the newest good checkpoint.
-struct Tail<S: State> {
+pub(super) struct Tail<S: State> {
     /// That checkpoint; `None` if there is no good one.
-    base: Option<Head<S>>,
+    pub(super) base: Option<Head<S>>,
     /// The deltas after it.
-    deltas: BTreeMap<Revision, Decoded<S>>,
+    pub(super) deltas: BTreeMap<Revision, Decoded<S>>,
     /// What could not be used of the revisions after it.
-    bad: BTreeMap<Revision, Bad>,
+    pub(super) bad: BTreeMap<Revision, Bad>,
+    /// What was read from its second copy, or has a damaged one.
+    copies: Vec<DamagedRevision>,
 }
 
 /// A revision that is missing or cannot be read.
-struct Bad {
-    reason: String,
+pub(super) struct Bad {
+    pub(super) reason: String,
     /// Whether a sound header says so.
     was_checkpoint: bool,
 }
 
-async fn read_backwards<S: State>(
+pub(super) async fn read_backwards<S: State>(
     store: &Arc<dyn ObjectStore>,
     clock: &Arc<dyn Clock>,
     folder: &Path,
@@ -252,12 +265,16 @@ async fn read_backwards<S: State>(
     newest: Revision,
 ) -> Result<Tail<S>, LoadError> {
     let oldest = numbers.first().map_or(newest.0, |oldest| oldest.0);
-    let mut tail = Tail { base: None, deltas: BTreeMap::new(), bad: BTreeMap::new() };
-    let read = |revision: Revision| async move {
-        if !numbers.contains(&revision) {
-            return (revision, None);
-        }
-        (revision, Some(create::read(store, clock, &object(folder, revision)).await))
+    let mut tail = Tail { base: None, deltas: BTreeMap::new(), bad: BTreeMap::new(), copies: Vec::new() };
+    // Boxed, so that the compiler sees that loading can be part of a task.
+    let read = |revision: Revision| {
+        let read = async move {
+            if !numbers.contains(&revision) {
+                return (revision, None);
+            }
+            (revision, Some(create::read(store, clock, &object(folder, revision)).await))
+        };
+        read.boxed()
     };
     let mut objects = futures::stream::iter((oldest..=newest.0).rev().map(Revision)).map(read).buffered(READ_AHEAD);
     while let Some((revision, answer)) = objects.next().await {
@@ -266,12 +283,16 @@ async fn read_backwards<S: State>(
             None | Some(Err(Error::NotFound { .. })) => missing(),
             Some(Err(source)) => return Err(LoadError::Store { folder: folder.to_string(), source }),
             Some(Ok(bytes)) => match Decoded::<S>::read(revision, &bytes) {
-                Ok(Decoded { envelope, change: Change::Checkpoint(state), bytes }) => {
-                    tail.base = Some(Head::at(&envelope, state, bytes));
-                    return Ok(tail);
-                }
-                Ok(delta) => {
-                    tail.deltas.insert(revision, delta);
+                Ok(decoded) => {
+                    let copy = decoded.damaged_copy.as_ref();
+                    tail.copies.extend(copy.map(|reason| damaged(folder, revision, format!("of one copy, {reason}"))));
+                    match decoded.change {
+                        Change::Checkpoint(state) => {
+                            tail.base = Some(Head::at(&decoded.envelope, state, decoded.bytes));
+                            return Ok(tail);
+                        }
+                        Change::Delta(_) => drop(tail.deltas.insert(revision, decoded)),
+                    }
                     continue;
                 }
                 Err(error) => Bad { was_checkpoint: error.was_checkpoint(), reason: error.to_string() },

@@ -16,6 +16,17 @@ pub struct DatabaseEntry {
     pub created: Stamp,
     /// How long its rows are kept, as given (such as "30d"); `None` is for ever.
     pub retention: Option<String>,
+    /// Its drop, while it is hidden by it; `None` if it is there.
+    pub dropped: Option<DroppedDatabase>,
+}
+
+/// The drop of a database: a tombstone in its own catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DroppedDatabase {
+    /// The tombstone's stamp.
+    pub stamp: Stamp,
+    /// Until when it can be brought back.
+    pub undrop_until: Hlc,
 }
 
 /// A pair of names of InfluxDB 1 that stands for a database.
@@ -71,6 +82,15 @@ pub enum NodeEdit {
         /// The rest.
         entry: DatabaseEntry,
     },
+    /// Hides a database, or shows it again; one that is not there is passed over.
+    SetDropped {
+        /// Its name.
+        name: DatabaseName,
+        /// The drop; `None`: it is there again.
+        dropped: Option<DroppedDatabase>,
+        /// How long its rows are kept from now on, as [`DatabaseEntry::retention`].
+        retention: Option<String>,
+    },
     /// Lets a pair of names stand for a database, instead of what it stood for.
     SetAlias {
         /// The pair.
@@ -117,6 +137,12 @@ impl NodeState {
         match edit {
             NodeEdit::CreateDatabase { name, entry } => {
                 self.databases.entry(name.clone()).or_insert_with(|| entry.clone());
+            }
+            NodeEdit::SetDropped { name, dropped, retention } => {
+                if let Some(entry) = self.databases.get_mut(name) {
+                    entry.dropped = *dropped;
+                    entry.retention.clone_from(retention);
+                }
             }
             NodeEdit::SetAlias { alias, target } => {
                 if !self.databases.contains_key(target) {

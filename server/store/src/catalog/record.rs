@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ochre_types::{Epoch, Incarnation};
 use prost::Message;
 
-use super::frame::{self, FrameError, Kind};
+use super::frame::{self, FrameError, Framed, Kind};
 use super::state::State;
 use super::wire::{Content, WireError, pb};
 use super::{CatalogId, Revision};
@@ -30,6 +30,8 @@ pub(crate) struct Decoded<S: State> {
     pub(crate) change: Change<S>,
     /// Bytes of the body.
     pub(crate) bytes: u64,
+    /// What is wrong with the other copy of it in its object.
+    pub(crate) damaged_copy: Option<String>,
 }
 
 /// What a revision does to the state.
@@ -82,8 +84,9 @@ pub(crate) fn write(envelope: &Envelope, content: Content) -> Bytes {
 impl<S: State> Decoded<S> {
     /// Reads the object named by `revision`.
     pub(crate) fn read(revision: Revision, object: &[u8]) -> Result<Self, RecordError> {
-        let (kind, body) = frame::read(object)?;
-        Self::read_body(revision, kind, body)
+        let Framed { kind, body, damaged_copy } = frame::read(object)?;
+        let damaged_copy = damaged_copy.map(|error| error.to_string());
+        Ok(Self { damaged_copy, ..Self::read_body(revision, kind, body)? })
     }
 
     /// Reads the verified body of an object.
@@ -108,7 +111,7 @@ impl<S: State> Decoded<S> {
             Kind::Checkpoint => Change::Checkpoint(S::read(envelope.catalog_id, content)?),
             Kind::Epoch => return Err(RecordError::Kind { found: kind }),
         };
-        Ok(Self { envelope, change, bytes: body.len() as u64 })
+        Ok(Self { envelope, change, bytes: body.len() as u64, damaged_copy: None })
     }
 }
 
@@ -126,7 +129,7 @@ pub(crate) fn write_epoch(record: &EpochRecord) -> Bytes {
 
 /// The inverse of [`write_epoch`].
 pub(crate) fn read_epoch(object: &[u8]) -> Result<EpochRecord, RecordError> {
-    let (kind, body) = frame::read(object)?;
+    let Framed { kind, body, .. } = frame::read(object)?;
     if kind != Kind::Epoch {
         return Err(RecordError::Kind { found: kind });
     }

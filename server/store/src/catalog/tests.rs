@@ -1,10 +1,13 @@
 //! Catalogs over a store that fails: what is committed is there, once, and nothing else is.
 
 mod arbitrary;
+mod collecting;
+mod copies;
 mod damage;
 mod fencing;
 mod outcomes;
 mod round_trip;
+mod salvage;
 
 use std::sync::Arc;
 

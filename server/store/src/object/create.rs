@@ -9,12 +9,16 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use ochre_env::Clock;
 
+use super::patient::gave_up;
+
 /// How often one call tries an operation before it gives up.
 const ATTEMPTS: u32 = 5;
 /// The pause after the first failed attempt; doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// How long one attempt may take. The clients of cloud stores retry by themselves within it.
+/// How long one attempt may take, and two seconds more for each MiB that it carries. Remote stores are behind
+/// [`super::Patient`], which retries by itself within it.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
+const MIB: u64 = 1 << 20;
 
 /// What is known after trying to create an object.
 #[derive(Debug)]
@@ -37,7 +41,8 @@ pub async fn create(store: &Arc<dyn ObjectStore>, clock: &Arc<dyn Clock>, path: 
             Err(error) => Err(error),
         }
     };
-    retry(clock, path, put).await.unwrap_or_else(Created::Unknown)
+    let limit = ATTEMPT_LIMIT + Duration::from_secs(2 * (body.len() as u64 / MIB));
+    retry(clock, path, limit, put).await.unwrap_or_else(Created::Unknown)
 }
 
 /// Reads the whole of `path`.
@@ -45,7 +50,7 @@ pub async fn create(store: &Arc<dyn ObjectStore>, clock: &Arc<dyn Clock>, path: 
 /// # Errors
 /// `NotFound` at once; anything else after the last of a bounded number of attempts.
 pub async fn read(store: &Arc<dyn ObjectStore>, clock: &Arc<dyn Clock>, path: &Path) -> Result<Bytes, Error> {
-    retry(clock, path, || async { store.get(path).await?.bytes().await }).await
+    retry(clock, path, ATTEMPT_LIMIT, || async { store.get(path).await?.bytes().await }).await
 }
 
 /// Reads the whole of `path`, in one attempt of at most `limit`.
@@ -70,18 +75,18 @@ pub async fn list_folder(
     clock: &Arc<dyn Clock>,
     folder: &Path,
 ) -> Result<Vec<Path>, Error> {
-    let listing = retry(clock, folder, || store.list_with_delimiter(Some(folder))).await?;
+    let listing = retry(clock, folder, ATTEMPT_LIMIT, || store.list_with_delimiter(Some(folder))).await?;
     Ok(listing.objects.into_iter().map(|object| object.location).collect())
 }
 
 /// Repeats `attempt` until it succeeds, fails for good, or has failed [`ATTEMPTS`] times.
-async fn retry<T, F>(clock: &Arc<dyn Clock>, path: &Path, attempt: impl Fn() -> F) -> Result<T, Error>
+async fn retry<T, F>(clock: &Arc<dyn Clock>, path: &Path, limit: Duration, attempt: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
     let mut pause = FIRST_PAUSE;
     for number in 1..ATTEMPTS {
-        match within(clock, path, ATTEMPT_LIMIT, attempt()).await {
+        match within(clock, path, limit, attempt()).await {
             Err(error) if !is_final(&error) => {
                 tracing::debug!(%path, attempt = number, %error, "the object store failed; trying again");
             }
@@ -90,7 +95,7 @@ where
         clock.sleep(pause).await;
         pause *= 2;
     }
-    within(clock, path, ATTEMPT_LIMIT, attempt()).await
+    within(clock, path, limit, attempt()).await
 }
 
 async fn within<T>(
@@ -109,15 +114,16 @@ async fn within<T>(
     }
 }
 
-/// Whether asking again at once cannot help.
+/// Whether asking again at once cannot help, or has been tried.
 fn is_final(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::NotFound { .. }
-            | Error::InvalidPath { .. }
-            | Error::NotSupported { .. }
-            | Error::NotImplemented { .. }
-            | Error::PermissionDenied { .. }
-            | Error::Unauthenticated { .. }
-    )
+    gave_up(error)
+        || matches!(
+            error,
+            Error::NotFound { .. }
+                | Error::InvalidPath { .. }
+                | Error::NotSupported { .. }
+                | Error::NotImplemented { .. }
+                | Error::PermissionDenied { .. }
+                | Error::Unauthenticated { .. }
+        )
 }

@@ -1,7 +1,7 @@
 //! The names of objects.
 
 use object_store::path::Path;
-use ochre_types::path::encode_element;
+use ochre_types::path::{encode_element, encode_key_element};
 use ochre_types::{DatabaseName, Epoch, NodeId, TableName};
 
 /// Names the objects of one node below one prefix.
@@ -9,6 +9,7 @@ use ochre_types::{DatabaseName, Epoch, NodeId, TableName};
 /// ```text
 /// <prefix>/<node>/epoch/<n>                            who owns this prefix since when
 /// <prefix>/<node>/node/<revision>.pb                   the node's own catalog
+/// <prefix>/<node>/log/<epoch>/<number>.seg             the log, where it lives in the object store
 /// <prefix>/<node>/<database>/catalog/<revision>.pb     revisions and checkpoints of a database
 /// <prefix>/<node>/<database>/data/<table>/<partition key>/<chunk id>.parquet
 /// ```
@@ -45,6 +46,11 @@ impl Layout {
         below(&self.node, "node")
     }
 
+    /// The folder of the log's epochs, where the log is in the object store.
+    pub fn log(&self) -> Path {
+        below(&self.node, "log")
+    }
+
     /// Everything of a database.
     pub fn database(&self, database: &DatabaseName) -> Path {
         below(&self.node, &encode_element(database.as_str()))
@@ -56,12 +62,12 @@ impl Layout {
     }
 
     /// A chunk's object path below its database's folder, as the catalog records it. `partition_key` is the key's
-    /// text, `chunk` the chunk's id.
+    /// text, `chunk` the chunk's id. Of an existing chunk the catalog knows the path: it may be an older one.
     pub fn chunk(table: &TableName, partition_key: &str, chunk: &str) -> String {
         format!(
             "data/{}/{}/{}.parquet",
             encode_element(table.as_str()),
-            encode_element(partition_key),
+            encode_key_element(partition_key),
             encode_element(chunk)
         )
     }
@@ -89,10 +95,17 @@ mod tests {
         assert_eq!(layout.node_catalog().as_ref(), "team/ochre/a/node");
         let database = DatabaseName::new("telegraf/autogen").unwrap();
         assert_eq!(layout.catalog(&database).as_ref(), "team/ochre/a/telegraf%2Fautogen/catalog");
-        let chunk = Layout::chunk(&TableName::new("cpu").unwrap(), "2026-11-22", "000000000000002a-1");
+        let chunk = Layout::chunk(&TableName::new("CPU").unwrap(), "2026-11-22T06", "000000000000002a-1");
         assert_eq!(
             layout.object(&database, &chunk).as_ref(),
-            "team/ochre/a/telegraf%2Fautogen/data/cpu/2026-11-22/000000000000002a-1.parquet"
+            "team/ochre/a/telegraf%2Fautogen/data/%43%50%55/2026-11-22T06/000000000000002a-1.parquet"
+        );
+        let older = "data/cpu/2026-11-22%5406/000000000000002a-1.parquet";
+        assert!(
+            layout
+                .object(&database, older)
+                .as_ref()
+                .ends_with("/a/telegraf%2Fautogen/data/cpu/2026-11-22%5406/000000000000002a-1.parquet")
         );
     }
 

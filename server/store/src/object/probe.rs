@@ -21,7 +21,7 @@ pub enum ProbeError {
         path: String,
     },
     /// The store could not be written to at all.
-    #[error("probing the object store {store} by creating {path}: {source}; check its address and credentials")]
+    #[error("probing the object store {store} by creating {path}: {source}; {}", advice(.source))]
     Store {
         /// The store.
         store: String,
@@ -30,6 +30,17 @@ pub enum ProbeError {
         /// What the store says.
         source: Error,
     },
+}
+
+/// What to look at first.
+fn advice(error: &Error) -> &'static str {
+    match error {
+        Error::NotFound { .. } => "does the bucket or container exist, and is the endpoint that of its region?",
+        Error::PermissionDenied { .. } => "may these credentials create, read, list and delete objects there?",
+        Error::Unauthenticated { .. } => "are the credentials right, and this machine's clock?",
+        Error::NotImplemented { .. } => "conditional creates are needed: is aws_conditional_put set to disabled?",
+        _ => "check its address and credentials",
+    }
 }
 
 /// Creates an object of a random name below `prefix` twice; the second time must be refused. Cleans up.

@@ -22,7 +22,7 @@ pub(super) fn read(reader: &mut Reader, at: &At<'_>) -> Option<Vec<PartitionRule
 }
 
 /// The table pattern of a rule, which must have a chance to match after those of `earlier` rules.
-fn pattern(
+pub(super) fn pattern(
     reader: &mut Reader,
     rule: &At<'_>,
     fields: &Fields<'_>,

@@ -133,6 +133,14 @@ impl Reader {
         self.problem(at, message);
         None
     }
+
+    /// A duration of at least `least`, or the word that stands for none.
+    pub fn duration_or(&mut self, at: &At<'_>, word: &str, least: Duration) -> Option<Option<Duration>> {
+        match &at.node.value {
+            Value::Text(text) if text == word => Some(None),
+            _ => self.duration(at, least).map(Some),
+        }
+    }
 }
 
 /// `a, b or c`.

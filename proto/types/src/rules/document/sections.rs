@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Target;
+use super::lifecycle;
 use super::partition;
 use super::read::{At, Fields, Reader, quoted};
 use super::tree::{Value, field_path, item_path, places};
 use crate::matching::RowMatch;
 use crate::name::ColumnName;
 use crate::partition::Part;
-use crate::rules::{Ack, BufferRules, LifecycleRules, Limits, Rules, SortRule, StoreRule};
+use crate::rules::{Ack, BufferRules, Limits, Rules, SortRule, StoreRule};
 use crate::{ColumnKind, FieldType, STAMP_COLUMN, TIME_COLUMN};
 
-/// The tags that `lifecycle.sort` may name.
-const MAX_SORT_TAGS: usize = 64;
 /// The columns that `columns` may pin.
 const MAX_PINS: usize = 10_000;
 /// The table patterns that a match may have.
@@ -26,7 +25,7 @@ const MAX_COUNT: u64 = u32::MAX as u64;
 /// The most queries of one database at a time.
 const MAX_QUERIES: u64 = 100_000;
 /// The shortest age of an open chunk and time of a query.
-const LEAST_DURATION: Duration = Duration::from_millis(1);
+pub(super) const LEAST_DURATION: Duration = Duration::from_millis(1);
 
 /// Reads a whole document into `rules`; what it doesn't say stays as it is.
 pub(super) fn read(reader: &mut Reader, root: &At<'_>, rules: &mut Rules) -> Option<Target> {
@@ -53,13 +52,14 @@ pub(super) fn read(reader: &mut Reader, root: &At<'_>, rules: &mut Rules) -> Opt
         read_buffer(reader, &buffer, &mut rules.buffer);
     }
     if let Some(lifecycle) = section(reader, &fields, "lifecycle") {
-        read_lifecycle(reader, &lifecycle, &mut rules.lifecycle);
+        lifecycle::read(reader, &lifecycle, &mut rules.lifecycle);
     }
     reader.set(fields.get("store"), &mut rules.store, store);
     if let Some(limits) = section(reader, &fields, "limits") {
         read_limits(reader, &limits, &mut rules.limits);
     }
     pinned(reader, root, rules);
+    lifecycle::check(reader, root, rules);
     target
 }
 
@@ -106,33 +106,6 @@ fn read_buffer(reader: &mut Reader, fields: &Fields<'_>, rules: &mut BufferRules
     reader.set(fields.get("freeze_after"), &mut rules.freeze_after, |r, at| r.duration(at, LEAST_DURATION));
     // No time at all is a rule with a meaning: persist whatever is frozen, at once.
     reader.set(fields.get("persist_after"), &mut rules.persist_after, |r, at| r.duration(at, Duration::ZERO));
-}
-
-fn read_lifecycle(reader: &mut Reader, fields: &Fields<'_>, rules: &mut LifecycleRules) {
-    reader.set(fields.get("sort"), &mut rules.sort, sort);
-    reader.set(fields.get("mutable"), &mut rules.mutable, Reader::boolean);
-}
-
-fn sort(reader: &mut Reader, at: &At<'_>) -> Option<SortRule> {
-    match &at.node.value {
-        Value::Text(text) if text == "auto" => return Some(SortRule::Auto),
-        Value::List(items) if items.is_empty() => return Some(SortRule::Auto),
-        Value::List(_) => {}
-        _ => {
-            reader.problem(at, format!("{} is no order: write auto, or a list of tags such as [host]", at.shown()));
-            return None;
-        }
-    }
-    let mut earlier = BTreeMap::new();
-    let tags = reader.list(at, MAX_SORT_TAGS, |reader, at| {
-        let tag = partition::tag(reader, at)?;
-        if let Some(first) = earlier.insert(tag.clone(), at.path.clone()) {
-            reader.problem(at, format!("{} stands at {first} already: remove one", quoted(tag.as_str())));
-            return None;
-        }
-        Some(tag)
-    })?;
-    Some(SortRule::Tags(tags))
 }
 
 fn store(reader: &mut Reader, at: &At<'_>) -> Option<StoreRule> {
@@ -190,6 +163,9 @@ fn read_limits(reader: &mut Reader, fields: &Fields<'_>, rules: &mut Limits) {
         reader.set(fields.get(name), slot, Reader::size);
     }
     reader.set(fields.get("query_time"), &mut rules.query_time, |reader, at| reader.duration(at, LEAST_DURATION));
+    for (name, slot) in [("past", &mut rules.past), ("future", &mut rules.future)] {
+        reader.set(fields.get(name), slot, |reader, at| reader.duration_or(at, "any", Duration::ZERO));
+    }
 }
 
 /// Refuses tags of the rules as a whole that `columns` pins as fields: no row could ever have them.

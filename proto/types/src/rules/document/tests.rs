@@ -28,11 +28,12 @@ log:      {ack: accepted}
 buffer:   {freeze_after: 5m, freeze_rows: 1M, freeze_size: 128MiB,
            persist_after: 1h30m}
 lifecycle:
-  sort: [region, host]
-  mutable: false
+  {sort: [region, host], mutable: false, settle_window: 48h, bloom: [trace], grace: 2h, undrop_within: 1d,
+   retain: [{tables: audit, after: forever}, {tables: "*", after: 30d}],
+   compact: {enabled: false, max_file_size: 2MiB, max_files: 3, quiet_after: 1m}}
 store: {match: {tables: ["audit_*"], where: "region = 'eu'"}}
 limits: {columns: 4k, tables: 17, partitions_per_write: 100, line: 4096, body: 64MiB, query_memory: 1GiB,
-         query_time: 30s, concurrent_queries: 8}
+         query_time: 30s, concurrent_queries: 8, past: 1w, future: 10m}
 "#;
 
 fn parse(text: &str) -> Document {
@@ -69,6 +70,14 @@ fn a_full_document_is_read() {
     let SortRule::Tags(sort) = &rules.lifecycle.sort else { panic!("{:?}", rules.lifecycle.sort) };
     assert_eq!(sort.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["region", "host"]);
     assert!(!rules.lifecycle.mutable);
+    let lifecycle = &rules.lifecycle;
+    let retained = |table: &str| lifecycle.retain.of(&table.parse().unwrap()).map(|after| after.as_secs());
+    assert_eq!((retained("audit"), retained("cpu")), (None, Some(30 * 24 * 3_600)));
+    let durations = [lifecycle.settle_window, lifecycle.grace, lifecycle.undrop_within, lifecycle.compact.quiet_after];
+    assert_eq!(durations.map(|duration| duration.as_secs()), [48 * 3_600, 7_200, 86_400, 60]);
+    let compact = lifecycle.compact;
+    assert_eq!((compact.enabled, compact.max_file_size, compact.max_files), (false, ByteSize::mib(2), 3));
+    assert_eq!(lifecycle.bloom.iter().map(|column| column.as_str()).collect::<Vec<_>>(), ["trace"]);
     let StoreRule::Match(matching) = &rules.store else { panic!("{:?}", rules.store) };
     assert_eq!(matching.tables.iter().map(|tables| tables.as_str()).collect::<Vec<_>>(), ["audit_*"]);
     assert_eq!(matching.predicate, Some("region = 'eu'".parse().unwrap()));
@@ -79,6 +88,7 @@ fn a_full_document_is_read() {
         (ByteSize(4_096), ByteSize::mib(64), ByteSize(1 << 30))
     );
     assert_eq!((limits.query_time, limits.concurrent_queries), (Duration::from_secs(30), 8));
+    assert_eq!((limits.past, limits.future), (Some(Duration::from_secs(604_800)), Some(Duration::from_secs(600))));
 }
 
 #[test]
@@ -122,8 +132,9 @@ fn lines_are_known_for_what_the_document_says() {
         ("buffer.freeze_after", Some(14)),
         ("buffer.persist_after", Some(15)),
         ("lifecycle", Some(16)),
-        ("store", Some(19)),
-        ("limits.query_time", Some(21)),
+        ("lifecycle.retain[1].after", Some(18)),
+        ("store", Some(20)),
+        ("limits.query_time", Some(22)),
         ("partition[2]", None),
         ("lifecycle.sort[2]", None),
         ("", None),
@@ -144,7 +155,7 @@ partition:
 bufer: {}
 buffer: {freeze_after: 5 minuts, freeze_rows: 3000M, freeze_size: huge, persist_after: 10}
 columns: {usage: double, time: integer, host: string}
-lifecycle: {retain: [], mutable: yes, sort: [host, host]}
+lifecycle: {retain: soon, mutable: yes, sort: [host, host]}
 limits: {columns: -1, line: 0}
 send: []
 store: {match: {tables: [""], origin: a}}
@@ -169,7 +180,8 @@ const MISTAKES: &[&str] = &[
     "buffer.persist_after: 10 is no duration without its unit: write such as 300s or 5m (line 8)",
     "columns.usage: \"double\" is not known here: write tag, float, integer, unsigned, boolean or string (line 9)",
     "columns.time: \"time\" has one kind in every table and can't be pinned: remove it (line 9)",
-    "lifecycle.retain: not in this version: rows are kept until they are deleted: remove it (line 10)",
+    "lifecycle.retain: \"soon\" is not a duration: write a number and ns, us, ms, s, m, h, d or w, such as 90s or \
+     1h30m (line 10)",
     "lifecycle.mutable: \"yes\" is neither true nor false: write one of them (line 10)",
     "lifecycle.sort[1]: \"host\" stands at lifecycle.sort[0] already: remove one (line 10)",
     "limits.columns: -1 columns: 1 to 4294967295 are allowed (line 11)",
@@ -232,6 +244,24 @@ const SINGLE: &[(&str, &str)] = &[
         "{database: d, limits: {tables: 1e6}}",
         "limits.tables: 1000000.0 is no whole number of tables: write such as 5000, 5k or 1M (line 1)",
     ),
+    (
+        "{database: d, lifecycle: {settle_window: 90m}}",
+        "lifecycle.settle_window: 1h30m is no whole number of hours: write such as 24h or 14d (line 1)",
+    ),
+    (
+        "{database: d, lifecycle: {retain: [{tables: a}]}}",
+        "lifecycle.retain[0].after: is missing: write how long rows are kept, such as 30d, or forever (line 1)",
+    ),
+    (
+        "{database: d,\nlimits: {query_time: 2h}}",
+        "limits.query_time: objects would be deleted while queries still read them: lifecycle.grace is 1h, \
+             limits.query_time is 2h: make grace the longer one (line 2)",
+    ),
+    (
+        "{database: d, lifecycle: {bloom: [a]}, columns: {a: float}}",
+        "lifecycle.bloom[0]: \"a\" is neither tag nor text: columns.a pins it as float: take another column, or \
+             remove the pin (line 1)",
+    ),
     ("database: \"*\"\nlog: {ack: }", "log.ack: nothing stands here: write durable or accepted (line 2)"),
 ];
 
@@ -240,6 +270,15 @@ fn single_mistakes_are_told_with_what_would_be_right() {
     for (text, expected) in SINGLE {
         assert_eq!(mistakes(text), [*expected], "{text}");
     }
+}
+
+#[test]
+fn one_duration_retains_all_tables() {
+    let short = parse("{database: d, lifecycle: {retain: 30d}}").rules;
+    assert_eq!(short, parse("{database: d, lifecycle: {retain: [{tables: \"*\", after: 30d}]}}").rules);
+    let defaults = Rules { lifecycle: short.lifecycle, ..Rules::default() };
+    let forever = Document::parse("{database: d, lifecycle: {retain: forever}}", &defaults).unwrap();
+    assert_eq!(forever.rules.lifecycle, Rules::default().lifecycle);
 }
 
 #[test]

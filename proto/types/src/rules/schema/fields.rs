@@ -175,6 +175,85 @@ pub const FIELDS: &[Field] = &[
         wrong: &[("{database: d, buffer: {persist_after: -1s}}", "buffer.persist_after")],
     },
     Field {
+        path: "lifecycle.retain",
+        unit: "a list of at most 100 rules, or a duration for all tables",
+        default: "[]",
+        doc: "How long rows are kept, by their time and the server's clock: the first rule whose `tables` match a row's \
+              table decides. Rows of tables that none matches are kept for ever. Writes of rows that are too old \
+              already are refused line by line.",
+        wrong: &[
+            ("{database: d, lifecycle: {retain: soon}}", "lifecycle.retain"),
+            ("{database: d, lifecycle: {retain: 0s}}", "lifecycle.retain"),
+            ("{database: d, lifecycle: {retain: {}}}", "lifecycle.retain"),
+        ],
+    },
+    Field {
+        path: "lifecycle.retain[].tables",
+        unit: "a glob, or a regular expression between slashes",
+        default: "",
+        doc: "The tables that the rule is for. Always given.",
+        wrong: &[
+            ("{database: d, lifecycle: {retain: [{after: 1h}]}}", "lifecycle.retain[0].tables"),
+            (
+                "{database: d, lifecycle: {retain: [{tables: \"*\", after: 1h}, {tables: a, after: 1d}]}}",
+                "lifecycle.retain[1].tables",
+            ),
+            (
+                "{database: d, lifecycle: {retain: [{tables: a, after: 1h}, {tables: a, after: 1d}]}}",
+                "lifecycle.retain[1].tables",
+            ),
+        ],
+    },
+    Field {
+        path: "lifecycle.retain[].after",
+        unit: "a duration of at least 1ms, or forever",
+        default: "",
+        doc: "Rows whose time is further back than this are gone. Always given.",
+        wrong: &[
+            ("{database: d, lifecycle: {retain: [{tables: a}]}}", "lifecycle.retain[0].after"),
+            ("{database: d, lifecycle: {retain: [{tables: a, after: 30}]}}", "lifecycle.retain[0].after"),
+        ],
+    },
+    Field {
+        path: "lifecycle.settle_window",
+        unit: "a duration in whole hours, at least 1h",
+        default: "14d",
+        doc: "How old a version must be before it is joined with others for good, in a database that has met a peer. One \
+              value in the whole federation. A database that has met none settles at once.",
+        wrong: &[
+            ("{database: d, lifecycle: {settle_window: 30m}}", "lifecycle.settle_window"),
+            ("{database: d, lifecycle: {settle_window: 90m}}", "lifecycle.settle_window"),
+        ],
+    },
+    Field {
+        path: "lifecycle.compact.enabled",
+        unit: "true or false",
+        default: "true",
+        doc: "Whether chunks are joined by themselves. Deletes and retention are carried out in any case.",
+        wrong: &[("{database: d, lifecycle: {compact: {enabled: never}}}", "lifecycle.compact.enabled")],
+    },
+    Field {
+        path: "lifecycle.compact.max_file_size",
+        unit: "a size of at least 1MiB",
+        default: "512MiB",
+        doc: "Joined chunks are cut, by time, into files of about this size.",
+        wrong: &[("{database: d, lifecycle: {compact: {max_file_size: 1000}}}", "lifecycle.compact.max_file_size")],
+    },
+    Field {
+        path: "lifecycle.compact.max_files",
+        unit: "chunks, 2 to 10000",
+        default: "8",
+        doc: "Chunks of a partition as they were frozen that are joined at the latest: as soon as there are so many.",
+        wrong: &[("{database: d, lifecycle: {compact: {max_files: 1}}}", "lifecycle.compact.max_files")],
+    },
+    Field {
+        path: "lifecycle.compact.quiet_after",
+        unit: "a duration",
+        default: "30m",
+        doc: "How long a partition has to be quiet until what overlaps in it is joined, however little it is.",
+        wrong: &[("{database: d, lifecycle: {compact: {quiet_after: -1s}}}", "lifecycle.compact.quiet_after")],
+    },
+    Field {
         path: "lifecycle.sort",
         unit: "auto, or a list of at most 64 tags",
         default: "auto",
@@ -187,11 +266,41 @@ pub const FIELDS: &[Field] = &[
         ],
     },
     Field {
+        path: "lifecycle.bloom",
+        unit: "a list of at most 16 columns",
+        default: "[]",
+        doc: "Tags and text fields whose values chunks have bloom filters of, from now on: a query for one value skips \
+              what can't hold it. Worth it for columns with very many values, such as trace ids.",
+        wrong: &[
+            ("{database: d, lifecycle: {bloom: [a, a]}}", "lifecycle.bloom[1]"),
+            ("{database: d, lifecycle: {bloom: [time]}}", "lifecycle.bloom[0]"),
+            ("{database: d, lifecycle: {bloom: [a]}, columns: {a: float}}", "lifecycle.bloom[0]"),
+        ],
+    },
+    Field {
         path: "lifecycle.mutable",
         unit: "true or false",
         default: "true",
-        doc: "Whether writes are taken.",
+        doc: "Whether writes and deletes are taken.",
         wrong: &[("{database: d, lifecycle: {mutable: \"no\"}}", "lifecycle.mutable")],
+    },
+    Field {
+        path: "lifecycle.grace",
+        unit: "a duration, longer than `limits.query_time`",
+        default: "1h",
+        doc: "How long objects stay after nothing names them any more: longer than any query may run, and than attached \
+              readers need to see a newer catalog.",
+        wrong: &[
+            ("{database: d, lifecycle: {grace: 5m}}", "lifecycle.grace"),
+            ("{database: d, lifecycle: {grace: 1h}, limits: {query_time: 1h}}", "lifecycle.grace"),
+        ],
+    },
+    Field {
+        path: "lifecycle.undrop_within",
+        unit: "a duration",
+        default: "7d",
+        doc: "How long a dropped table or database can be brought back.",
+        wrong: &[("{database: d, lifecycle: {undrop_within: 7}}", "lifecycle.undrop_within")],
     },
     Field {
         path: "store",
@@ -239,6 +348,20 @@ pub const FIELDS: &[Field] = &[
         wrong: &[("{database: d, limits: {partitions_per_write: many}}", "limits.partitions_per_write")],
     },
     Field {
+        path: "limits.past",
+        unit: "a duration, or any",
+        default: "any",
+        doc: "How far back from the server's clock the time of a written row may lie. Others are refused line by line.",
+        wrong: &[("{database: d, limits: {past: long}}", "limits.past")],
+    },
+    Field {
+        path: "limits.future",
+        unit: "a duration, or any",
+        default: "any",
+        doc: "How far ahead of the server's clock the time of a written row may lie. Others are refused line by line.",
+        wrong: &[("{database: d, limits: {future: 10}}", "limits.future")],
+    },
+    Field {
         path: "limits.line",
         unit: "a size",
         default: "4MiB",
@@ -264,7 +387,10 @@ pub const FIELDS: &[Field] = &[
         unit: "a duration of at least 1ms",
         default: "5m",
         doc: "How long a query may run.",
-        wrong: &[("{database: d, limits: {query_time: 0s}}", "limits.query_time")],
+        wrong: &[
+            ("{database: d, limits: {query_time: 0s}}", "limits.query_time"),
+            ("{database: d, limits: {query_time: 2h}}", "limits.query_time"),
+        ],
     },
     Field {
         path: "limits.concurrent_queries",

@@ -14,7 +14,7 @@ partition:
   - {tables: a, by: []}
   - {tables: b, by: [table: , tag: x, bucket: {tag: x, count: 2}, regex: {tag: x, pattern: "^(a)"}, time: "%Y"]}
 columns: {usage: float}
-lifecycle: {sort: [x]}
+lifecycle: {sort: [x], retain: [{tables: a, after: 1h}], bloom: [x]}
 store: {match: {tables: [a], where: "x = 'a'"}}
 "#;
 
@@ -87,6 +87,8 @@ fn every_unknown_field_is_refused_at_every_level() {
         ("{database: d, log: {x: 1}}", "log.x"),
         ("{database: d, buffer: {x: 1}}", "buffer.x"),
         ("{database: d, lifecycle: {x: 1}}", "lifecycle.x"),
+        ("{database: d, lifecycle: {compact: {x: 1}}}", "lifecycle.compact.x"),
+        ("{database: d, lifecycle: {retain: [{tables: a, after: 1h, x: 1}]}}", "lifecycle.retain[0].x"),
         ("{database: d, store: {match: {}, x: 1}}", "store.x"),
         ("{database: d, store: {match: {x: 1}}}", "store.match.x"),
         ("{database: d, limits: {x: 1}}", "limits.x"),

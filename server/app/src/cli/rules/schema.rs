@@ -56,6 +56,6 @@ mod tests {
         let document = ochre_types::rules::Document::parse(example, &ochre_types::rules::Rules::default());
         let document = document.unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(document.rules.partition.rules.len(), 3);
-        assert_eq!((document.line_of("partition[0]"), document.line_of("store")), (Some(4), Some(30)));
+        assert_eq!((document.line_of("partition[0]"), document.line_of("store")), (Some(4), Some(33)));
     }
 }

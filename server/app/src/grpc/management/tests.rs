@@ -27,6 +27,22 @@ fn hash(secret: &str) -> TokenHash {
     Secret::new(secret.to_owned()).hash()
 }
 
+/// A small node in memory.
+pub(in crate::grpc) fn config() -> NodeConfig {
+    NodeConfig {
+        node_id: "a".parse().unwrap(),
+        prefix: Path::default(),
+        log: LogHome::Memory,
+        memory: ByteSize::mib(64),
+        resources: Default::default(),
+        rules: Rules::default(),
+        auto_create: true,
+        spill_dir: None,
+        query_threads: 1,
+        checkpoints: Checkpoints::default(),
+    }
+}
+
 struct Fixture {
     router: axum::Router,
     client: ManagementClient<axum::Router>,
@@ -36,18 +52,7 @@ struct Fixture {
 impl Fixture {
     /// A server with the databases `a` and `b`, and tokens whose secrets are their scopes.
     async fn new() -> Self {
-        let config = NodeConfig {
-            node_id: "a".parse().unwrap(),
-            prefix: Path::default(),
-            log: LogHome::Memory,
-            memory: ByteSize::mib(64),
-            rules: Rules::default(),
-            auto_create: true,
-            spill_dir: None,
-            query_threads: 1,
-            checkpoints: Checkpoints::default(),
-        };
-        let node = Node::open(Env::system(), Arc::new(InMemory::new()), config).await.unwrap();
+        let node = Node::open(Env::system(), Arc::new(InMemory::new()), config()).await.unwrap();
         for database in ["a", "b"] {
             node.create_database(&database.parse().unwrap()).await.unwrap();
         }
@@ -271,8 +276,8 @@ async fn fields_of_a_newer_release_are_refused_and_nothing_is_done() {
     for (more, expected) in [
         // Field 15 with the text "x".
         (&[15 << 3 | 2, 1, b'x'][..], ("3", "fields #15:")),
-        // rules (2) { lifecycle (6) { 3: "x" } }
-        (&[2 << 3 | 2, 5, 6 << 3 | 2, 3, 3 << 3 | 2, 1, b'x'][..], ("3", "fields rules.lifecycle.#3:")),
+        // rules (2) { lifecycle (6) { 15: "x" } }
+        (&[2 << 3 | 2, 5, 6 << 3 | 2, 3, 15 << 3 | 2, 1, b'x'][..], ("3", "fields rules.lifecycle.#15:")),
         (&[][..], ("0", "")),
     ] {
         let mut message = prost::Message::encode_to_vec(&known);

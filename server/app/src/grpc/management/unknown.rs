@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tonic::Status;
 
-use super::REQUEST_LIMIT;
+use crate::grpc::call::REQUEST_LIMIT;
 use crate::grpc::status;
 use crate::http::failure::{Failure, Kind};
 

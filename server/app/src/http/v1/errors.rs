@@ -49,7 +49,13 @@ fn header_text(message: &str) -> HeaderValue {
 
 /// What InfluxDB 1 says of a write with bad lines: all of them bad, or some with the others stored.
 pub fn partial_message(written: &Written) -> String {
-    let reasons: Vec<String> = written.rejected.iter().map(Rejected::message).collect();
+    let mut reasons: Vec<String> = Vec::new();
+    for reason in written.rejected.iter().map(Rejected::message) {
+        // What is wrong with many lines alike, as with those that are too old, is said once.
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
     let mut text = reasons.join("\n");
     let unnamed = written.rejected_total.saturating_sub(written.rejected.len());
     if unnamed > 0 {

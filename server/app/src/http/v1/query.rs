@@ -19,7 +19,7 @@ use crate::http::backend::Backend;
 use crate::http::failure::{Failure, Kind};
 use crate::http::params::Parameters;
 use crate::http::state::App;
-use crate::http::{admission, body};
+use crate::http::{admission, body, names};
 
 /// Statements of one query.
 const STATEMENTS: usize = 1_000;
@@ -48,10 +48,14 @@ async fn try_query(app: &App, identity: &Identity, parts: &Parts, body: Body) ->
             "error parsing query: more than {STATEMENTS} statements: send them in parts"
         )));
     }
+    // A name that is none is told by the statement that needs it.
+    let rp = parameters.get("rp").unwrap_or("");
+    let database = parameters.get("db").and_then(|db| names::from_policy(db, rp).ok());
     for statement in &statements {
-        authorize(identity, statement)?;
+        authorize(identity, statement, database.as_ref())?;
     }
-    let results = run(&*backend, identity, &statements, &parts.method).await?;
+    let asked = Asked { identity, method: &parts.method, database: database.as_ref() };
+    let results = run(&*backend, &asked, &statements).await?;
     if parameters.flag("async", false)? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -72,16 +76,27 @@ fn form(parameters: &Parameters, headers: &HeaderMap) -> Result<Form, Failure> {
     Ok(Form::Json { pretty: parameters.flag("pretty", false)?, chunked: parameters.flag("chunked", false)? })
 }
 
+/// Who asks, how, and about which database, unless a statement says.
+struct Asked<'a> {
+    identity: &'a Identity,
+    method: &'a Method,
+    database: Option<&'a DatabaseName>,
+}
+
 /// All statements are allowed, or none is run.
-fn authorize(identity: &Identity, statement: &Statement) -> Result<(), Failure> {
-    let Statement::CreateDatabase { name, .. } = statement else { return Ok(()) };
-    // What is no name is told when the statement is run.
-    let Ok(database) = DatabaseName::new(name) else { return Ok(()) };
-    identity.require(Action::Manage, &database).map_err(|failure| {
+fn authorize(identity: &Identity, statement: &Statement, of_request: Option<&DatabaseName>) -> Result<(), Failure> {
+    let needs = match statement {
+        // What is no name is told when the statement is run.
+        Statement::CreateDatabase { name, .. } => DatabaseName::new(name).ok().map(|name| (Action::Manage, name)),
+        Statement::Delete(deletion) => deletion.needs(of_request),
+        Statement::ShowDatabases | Statement::Other(_) => None,
+    };
+    let Some((action, database)) = needs else { return Ok(()) };
+    identity.require(action, &database).map_err(|failure| {
         let (user, statement) = (identity.name(), statement.normalised());
         let message = format!(
-            "error authorizing query: {user} not authorized to execute statement '{statement}', requires manage on \
-             {name}"
+            "error authorizing query: {user} not authorized to execute statement '{statement}', requires {action} on \
+             {database}"
         );
         Failure { message, ..failure }
     })
@@ -91,9 +106,8 @@ fn authorize(identity: &Identity, statement: &Statement) -> Result<(), Failure> 
 /// request, so that the client tries again.
 async fn run(
     backend: &dyn Backend,
-    identity: &Identity,
+    asked: &Asked<'_>,
     statements: &[Statement],
-    method: &Method,
 ) -> Result<Vec<StatementResult>, Failure> {
     let mut results = Vec::with_capacity(statements.len());
     let mut failed = false;
@@ -101,7 +115,7 @@ async fn run(
         let result = if failed {
             StatementResult { error: Some("not executed".to_owned()), ..Default::default() }
         } else {
-            match execute(backend, identity, statement, method).await {
+            match execute(backend, asked, statement).await {
                 Ok(result) => result,
                 Err(failure) if failure.kind == Kind::Unavailable => return Err(failure),
                 Err(failure) => StatementResult { error: Some(failure.message), ..Default::default() },
@@ -113,44 +127,45 @@ async fn run(
     Ok(results)
 }
 
-async fn execute(
-    backend: &dyn Backend,
-    identity: &Identity,
-    statement: &Statement,
-    method: &Method,
-) -> Result<StatementResult, Failure> {
+async fn execute(backend: &dyn Backend, asked: &Asked<'_>, statement: &Statement) -> Result<StatementResult, Failure> {
     match statement {
-        Statement::CreateDatabase { name, with } => {
-            backend.create_database(&DatabaseName::new(name)?).await?;
-            let mut messages = Vec::new();
-            if method != Method::POST {
-                let text = statement.normalised();
-                messages.push(warning(format!(
-                    "deprecated use of '{text}' in a read only context, please use a POST request instead"
-                )));
-            }
-            if *with {
-                messages.push(warning(
-                    "the options after WITH are not enforced in this version: rows are kept until they are deleted"
-                        .to_owned(),
-                ));
+        Statement::CreateDatabase { name, duration, ignored } => {
+            backend.create_database(&DatabaseName::new(name)?, *duration).await?;
+            let mut messages = read_only_context(asked, statement);
+            if *ignored {
+                let text = "of the options after WITH only DURATION has a meaning here: the others are passed over";
+                messages.push(warning(text.to_owned()));
             }
             Ok(StatementResult { messages, ..Default::default() })
         }
         Statement::ShowDatabases => {
             let databases = backend.databases().into_iter();
-            let values = databases.filter(|name| identity.sees(name)).map(|name| vec![name.to_string()]).collect();
+            let values =
+                databases.filter(|name| asked.identity.sees(name)).map(|name| vec![name.to_string()]).collect();
             let series = Series { name: "databases".to_owned(), columns: vec!["name".to_owned()], values };
             Ok(StatementResult { series: vec![series], ..Default::default() })
+        }
+        Statement::Delete(deletion) => {
+            deletion.run(&*backend.node()?, asked.database).await?;
+            Ok(StatementResult { messages: read_only_context(asked, statement), ..Default::default() })
         }
         Statement::Other(words) => Err(Failure::new(
             Kind::NotImplemented,
             format!(
-                "{words} is not supported at /query in this version, only CREATE DATABASE and SHOW DATABASES: ask in SQL \
-                 at /api/v3/query_sql"
+                "{words} is not supported at /query in this version, only CREATE and SHOW of databases, and DROP and \
+                 DELETE: ask in SQL at /api/v3/query_sql"
             ),
         )),
     }
+}
+
+/// InfluxDB's word to whoever changes something with GET.
+fn read_only_context(asked: &Asked<'_>, statement: &Statement) -> Vec<Message> {
+    if asked.method == Method::POST {
+        return Vec::new();
+    }
+    let text = statement.normalised();
+    vec![warning(format!("deprecated use of '{text}' in a read only context, please use a POST request instead"))]
 }
 
 fn warning(text: String) -> Message {

@@ -1,5 +1,10 @@
 //! The InfluxQL statements that are answered in this version: those that clients send before they write.
 
+use std::time::Duration;
+
+use ochre_types::size::parse_duration;
+
+use super::deletions::Deletion;
 use super::lexer::{ParseError, Token, tokens};
 
 /// One statement.
@@ -9,11 +14,15 @@ pub enum Statement {
     CreateDatabase {
         /// Its name.
         name: String,
-        /// Whether it was given a duration or the like, which is not enforced in this version.
-        with: bool,
+        /// How long its rows are to be kept; no time at all is for ever. `None`: as for every new database.
+        duration: Option<Duration>,
+        /// Whether it was given options that mean nothing here: shards, replicas, the retention policy's name.
+        ignored: bool,
     },
     /// `SHOW DATABASES`.
     ShowDatabases,
+    /// One that deletes.
+    Delete(Deletion),
     /// Any other, by its leading keywords.
     Other(String),
 }
@@ -24,6 +33,7 @@ impl Statement {
         match self {
             Self::CreateDatabase { name, .. } => format!("CREATE DATABASE {}", quote_identifier(name)),
             Self::ShowDatabases => "SHOW DATABASES".to_owned(),
+            Self::Delete(deletion) => deletion.normalised(),
             Self::Other(words) => words.clone(),
         }
     }
@@ -42,6 +52,9 @@ fn statement(words: &[(Token, usize)], end: usize) -> Result<Statement, ParseErr
         Some((Token::Word(word), _)) => word.to_ascii_uppercase(),
         _ => String::new(),
     };
+    if let Some(deletion) = Deletion::read(words, end) {
+        return deletion.map(Statement::Delete);
+    }
     match (keyword(0).as_str(), keyword(1).as_str()) {
         ("CREATE", "DATABASE") => create_database(words, end),
         ("SHOW", "DATABASES") if words.len() == 2 => Ok(Statement::ShowDatabases),
@@ -58,24 +71,58 @@ fn create_database(words: &[(Token, usize)], end: usize) -> Result<Statement, Pa
         Some((Token::Word(name) | Token::Quoted(name), _)) => name.clone(),
         _ => return Err(expected(words, 2, "identifier", end)),
     };
-    let with = match words.get(3) {
-        None => false,
-        Some((Token::Word(word), _)) if word.eq_ignore_ascii_case("with") => match words.get(4) {
-            Some((Token::Word(_), _)) => true,
-            _ => return Err(expected(words, 4, "DURATION, NAME, REPLICATION, SHARD", end)),
-        },
+    let (duration, ignored) = match words.get(3) {
+        None => (None, false),
+        Some((Token::Word(word), _)) if word.eq_ignore_ascii_case("with") => options(words, end)?,
         Some(_) => return Err(expected(words, 3, ";, EOF", end)),
     };
-    Ok(Statement::CreateDatabase { name, with })
+    Ok(Statement::CreateDatabase { name, duration, ignored })
 }
 
-fn expected(words: &[(Token, usize)], i: usize, what: &str, end: usize) -> ParseError {
+/// What follows WITH: the duration, and whether there is more.
+fn options(words: &[(Token, usize)], end: usize) -> Result<(Option<Duration>, bool), ParseError> {
+    let (mut found, mut ignored, mut at) = (None, false, 4);
+    while at < words.len() || at == 4 {
+        let word = |i: usize| match words.get(i) {
+            Some((Token::Word(word), _)) => word.to_ascii_uppercase(),
+            _ => String::new(),
+        };
+        let value = match (word(at).as_str(), word(at + 1).as_str()) {
+            ("SHARD", "DURATION") => at + 2,
+            ("DURATION" | "REPLICATION" | "NAME", _) => at + 1,
+            ("SHARD", _) => return Err(expected(words, at + 1, "DURATION", end)),
+            _ => return Err(expected(words, at, "DURATION, NAME, REPLICATION, SHARD", end)),
+        };
+        match (word(at).as_str(), words.get(value)) {
+            ("DURATION", Some((Token::Word(text), _))) => {
+                found = Some(duration(text).ok_or_else(|| expected(words, value, "duration", end))?);
+            }
+            ("DURATION", _) => return Err(expected(words, value, "duration", end)),
+            (_, Some((Token::Word(_) | Token::Quoted(_), _))) => ignored = true,
+            _ => return Err(expected(words, value, "a value", end)),
+        }
+        at = value + 1;
+    }
+    Ok((found, ignored))
+}
+
+/// A duration of InfluxQL. `INF` and nothing are for ever.
+fn duration(text: &str) -> Option<Duration> {
+    if text.eq_ignore_ascii_case("inf") || text == "0" {
+        return Some(Duration::ZERO);
+    }
+    // InfluxQL writes microseconds with one letter.
+    let text = if let Some(micros) = text.strip_suffix('u') { format!("{micros}us") } else { text.to_owned() };
+    parse_duration(&text).ok()
+}
+
+pub(super) fn expected(words: &[(Token, usize)], i: usize, what: &str, end: usize) -> ParseError {
     let (found, at) = words.get(i).map_or(("EOF".to_owned(), end), |(token, at)| (token.to_string(), *at));
     ParseError { found, expected: what.to_owned(), at }
 }
 
 /// A name as InfluxDB prints it: quoted only where it must be.
-fn quote_identifier(name: &str) -> String {
+pub(super) fn quote_identifier(name: &str) -> String {
     let plain =
         name.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || i > 0 && c.is_ascii_digit());
     if plain && !name.is_empty() {
@@ -89,17 +136,25 @@ fn quote_identifier(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn create(name: &str, with: bool) -> Statement {
-        Statement::CreateDatabase { name: name.to_owned(), with }
+    fn create(name: &str) -> Statement {
+        Statement::CreateDatabase { name: name.to_owned(), duration: None, ignored: false }
+    }
+
+    fn create_with(duration: Option<Duration>, ignored: bool) -> Statement {
+        Statement::CreateDatabase { name: "x".to_owned(), duration, ignored }
     }
 
     #[test]
     fn what_clients_send_first_is_understood() {
+        let hour = Some(Duration::from_secs(3_600));
         for (query, statement) in [
-            (r#"CREATE DATABASE "telegraf""#, create("telegraf", false)),
-            ("create database telegraf", create("telegraf", false)),
-            (r#"CREATE DATABASE "a;b \"c\"""#, create("a;b \"c\"", false)),
-            ("CREATE DATABASE x WITH DURATION 3d REPLICATION 1 NAME \"y\"", create("x", true)),
+            (r#"CREATE DATABASE "telegraf""#, create("telegraf")),
+            ("create database telegraf", create("telegraf")),
+            (r#"CREATE DATABASE "a;b \"c\"""#, create("a;b \"c\"")),
+            ("CREATE DATABASE x WITH DURATION 1h REPLICATION 1 SHARD DURATION 3d NAME \"y\"", create_with(hour, true)),
+            ("CREATE DATABASE x WITH duration INF", create_with(Some(Duration::ZERO), false)),
+            ("CREATE DATABASE x WITH DURATION 0s", create_with(Some(Duration::ZERO), false)),
+            ("CREATE DATABASE x WITH NAME y", create_with(None, true)),
             ("SHOW DATABASES", Statement::ShowDatabases),
             (" show\n databases ; ", Statement::ShowDatabases),
             ("SHOW measurements LIMIT 1", Statement::Other("SHOW MEASUREMENTS".to_owned())),
@@ -107,7 +162,7 @@ mod tests {
         ] {
             assert_eq!(parse(query).unwrap(), [statement], "{query}");
         }
-        assert_eq!(parse("CREATE DATABASE a;CREATE DATABASE b").unwrap(), [create("a", false), create("b", false)]);
+        assert_eq!(parse("CREATE DATABASE a;CREATE DATABASE b").unwrap(), [create("a"), create("b")]);
         assert_eq!(parse("  ;; -- nothing").unwrap(), []);
     }
 
@@ -120,6 +175,9 @@ mod tests {
             ("SHOW DATABASES now", "found now, expected ;, EOF at line 1, char 16"),
             ("CREATE DATABASE \"x", "found \"x, expected a closing \" at line 1, char 17"),
             ("CREATE DATABASE x WITH", "found EOF, expected DURATION, NAME, REPLICATION, SHARD at line 1, char 23"),
+            ("CREATE DATABASE x WITH DURATION", "found EOF, expected duration at line 1, char 32"),
+            ("CREATE DATABASE x WITH DURATION soon", "found soon, expected duration at line 1, char 33"),
+            ("CREATE DATABASE x WITH SHARD 1d", "found 1d, expected DURATION at line 1, char 30"),
         ] {
             assert_eq!(parse(query).unwrap_err().to_string(), message);
         }
@@ -130,7 +188,7 @@ mod tests {
     fn names_are_printed_with_quotes_where_needed() {
         for (name, printed) in [("telegraf", "telegraf"), ("a b", "\"a b\""), ("1a", "\"1a\""), ("a\"b", "\"a\\\"b\"")]
         {
-            assert_eq!(create(name, false).normalised(), format!("CREATE DATABASE {printed}"));
+            assert_eq!(create(name).normalised(), format!("CREATE DATABASE {printed}"));
         }
     }
 }

@@ -169,7 +169,7 @@ async fn query_refuses_in_the_way_of_influxdb() {
     assert_eq!(
         other.body,
         "{\"results\":[{\"statement_id\":0,\"error\":\"SELECT is not supported at /query in this version, only CREATE \
-         DATABASE and SHOW DATABASES: ask in SQL at /api/v3/query_sql\"},{\"statement_id\":1,\"error\":\"not executed\"}]}\n"
+         and SHOW of databases, and DROP and DELETE: ask in SQL at /api/v3/query_sql\"},{\"statement_id\":1,\"error\":\"not executed\"}]}\n"
     );
     server.fail(Failure::unavailable("later", None));
     assert_eq!(server.post("/query?q=CREATE+DATABASE+x", "").await.status, 503);

@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::request::Parts;
 use ochre_query::QueryResult;
 use ochre_types::DatabaseName;
+use ochre_types::size::parse_duration;
 use ochre_types::token::Action;
 use serde::Deserialize;
 
@@ -54,7 +55,7 @@ struct Create {
     retention_period: Option<String>,
 }
 
-/// `POST /api/v3/configure/database` with `{"db": …}`.
+/// `POST /api/v3/configure/database` with `{"db": …, "retention_period": "30d"}`.
 pub async fn create(State(app): State<Arc<App>>, identity: Identity, request: Request) -> Response {
     match try_create(&app, &identity, request).await {
         Ok(response) => response,
@@ -69,14 +70,11 @@ async fn try_create(app: &App, identity: &Identity, request: Request) -> Result<
     let received = body::read(app, app.body_limit, &parts.headers, body).await?;
     let wanted: Create = serde_json::from_slice(&received.bytes)
         .map_err(|error| Failure::invalid(format!("the body is not such as {{\"db\": \"mine\"}}: {error}")))?;
-    if wanted.retention_period.is_some() {
-        return Err(Failure::invalid(
-            "retention_period is not supported in this version: leave it out; rows are kept until they are deleted",
-        ));
-    }
+    let retention = wanted.retention_period.as_deref().map(parse_duration).transpose();
+    let retention = retention.map_err(|error| Failure::invalid(format!("retention_period: {error}")))?;
     let database = DatabaseName::new(&wanted.db)?;
     identity.require(Action::Manage, &database)?;
-    if backend.create_database(&database).await? {
+    if backend.create_database(&database, retention).await? {
         Ok(StatusCode::OK.into_response())
     } else {
         Err(Failure::new(Kind::Conflict, format!("the database {:?} exists already", database.as_str())))

@@ -21,7 +21,7 @@ use crate::http::failure::Failure;
 use crate::http::node::query_failure;
 use crate::http::params::Parameters;
 use crate::http::state::App;
-use crate::http::{admission, body};
+use crate::http::{admission, body, deletes};
 
 /// What is asked.
 #[derive(Deserialize)]
@@ -86,6 +86,9 @@ async fn respond(app: &Arc<App>, identity: &Identity, ask: Result<Ask, Failure>,
         let ask = ask?;
         let format = format_of(ask.format.as_deref(), headers)?;
         let database = DatabaseName::new(&ask.db)?;
+        if let Some(deleted) = deletes::sql(app, identity, &database, &ask.q).await {
+            return answer(deleted?, format).await;
+        }
         identity.require(Action::Read, &database)?;
         let params =
             Params::new(ask.params.unwrap_or_default()).map_err(|error| Failure::invalid(error.to_string()))?;

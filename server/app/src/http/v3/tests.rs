@@ -1,5 +1,7 @@
 //! Status codes, headers and bodies to the letter: writes, queries and databases as InfluxDB 3 answers them.
 
+use std::time::Duration;
+
 use ochre_ingest::line_protocol::{Flavour, Precision};
 
 use crate::http::failure::{Failure, Kind};
@@ -88,7 +90,10 @@ async fn databases_are_made_once_and_listed() {
     assert_eq!(server.get(path).await.body, r#"[{"iox::database":"mine"}]"#);
     let csv = server.get(&format!("{path}?format=csv&show_deleted=true")).await;
     assert_eq!(csv.body, "iox::database,deleted\nmine,false\n");
-    assert_eq!(server.post(path, r#"{"db":"y","retention_period":"30d"}"#).await.status, 400);
+    assert_eq!(*server.double.retention.lock(), None);
+    assert_eq!(server.post(path, r#"{"db":"y","retention_period":"soon"}"#).await.status, 400);
+    assert_eq!(server.post(path, r#"{"db":"kept","retention_period":"30d"}"#).await.status, 200);
+    assert_eq!(*server.double.retention.lock(), Some(Duration::from_secs(30 * 24 * 3_600)));
     assert_eq!(server.post(path, "db=y").await.status, 400);
     assert_eq!(server.post(path, r#"{"db":""}"#).await.status, 400);
 }

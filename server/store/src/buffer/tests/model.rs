@@ -15,7 +15,7 @@ use ochre_doubles::disk::SimDisk;
 use ochre_doubles::objects::SimObjects;
 use ochre_env::Env;
 use ochre_types::partition::Template;
-use ochre_types::rules::SortRule;
+use ochre_types::rules::{LifecycleRules, SortRule};
 use ochre_types::{ByteSize, ColumnId, ColumnKind, FieldType, Hlc, NodeId};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -139,7 +139,7 @@ impl Bench {
 
     /// Persists one chunk that `due` allows.
     pub(super) async fn persist_one(&self, running: &Running, due: impl Fn(&FrozenChunk) -> bool) {
-        let Some(job) = running.buffer.next_to_persist(due) else { return };
+        let Some(job) = running.buffer.next_to_persist(due, &[]) else { return };
         self.persister().persist(&running.buffer, &running.catalog, job).await.unwrap();
     }
 
@@ -202,7 +202,7 @@ impl Running {
     }
 
     pub(super) fn sort_by(&self, rule: SortRule) {
-        self.lifecycle.set_rules(BufferRules::default(), rule);
+        self.lifecycle.set_rules(BufferRules::default(), LifecycleRules { sort: rule, ..LifecycleRules::default() });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Templates and orders that change while rows come, and replays under any of them.
 
 use ochre_types::ColumnName;
-use ochre_types::rules::SortRule;
+use ochre_types::rules::{LifecycleRules, SortRule};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -142,7 +142,7 @@ async fn new_rules_are_followed_at_once() {
         tokio::task::yield_now().await;
         assert_eq!(stage(), Stage::Open);
         let rules = BufferRules { freeze_after: Duration::ZERO, ..BufferRules::default() };
-        running.lifecycle.set_rules(rules, SortRule::Auto);
+        running.lifecycle.set_rules(rules, LifecycleRules::default());
         tokio::task::yield_now().await;
     };
     tokio::select! {

@@ -117,6 +117,7 @@ fn removal_edit() -> impl Strategy<Value = Edit> {
             reason: Removal::ALL[reason],
         }),
         ids().prop_map(|chunks| Edit::ForgetRemoved { chunks }),
+        ids().prop_map(|chunks| Edit::ReturnChunks { chunks }),
         vec(tombstone(), 0..3).prop_map(|tombstones| Edit::AddTombstones { tombstones }),
         vec(any::<(u64, u64)>(), 0..3).prop_map(|stamps| Edit::ForgetTombstones {
             stamps: stamps.into_iter().map(|(hlc, incarnation)| stamp(hlc, incarnation)).collect(),

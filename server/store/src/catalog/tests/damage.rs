@@ -5,7 +5,7 @@ use object_store::ObjectStoreExt;
 use super::*;
 
 /// Revisions 1 checkpoint, 2 take-over, 3 and 4 deltas, 5 checkpoint, 6 and 7 deltas.
-async fn filled() -> Bench {
+pub(super) async fn filled() -> Bench {
     let bench = Bench::new(1);
     let catalog = bench.open(&bench.owner(1, 3).await).await.unwrap();
     catalog.commit(arbitrary::first()).await.unwrap();
@@ -20,40 +20,74 @@ async fn size(bench: &Bench, revision: u64) -> usize {
     bench.objects.memory().head(&bench.object(revision)).await.unwrap().size as usize
 }
 
+/// Spoils both copies of a revision at the same place.
+pub(super) async fn spoil(bench: &Bench, revision: u64, offset: usize, mask: u8) {
+    let half = size(bench, revision).await / 2;
+    for copy in [0, half] {
+        bench.objects.flip(&bench.object(revision), copy + offset, mask).await.unwrap();
+    }
+}
+
 fn named(error: &LoadError) -> Vec<u64> {
     let LoadError::Damaged { revisions, .. } = error else { panic!("{error}") };
     revisions.iter().map(|damaged| damaged.revision.0).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flipped_byte_of_a_delta_is_named_and_nothing_is_served() {
+async fn a_flipped_byte_anywhere_is_named_and_takes_nothing_away() {
     let bench = filled().await;
-    for revision in [6, 7] {
+    let whole = bench.loaded().await;
+    let folder = bench.layout.catalog(&bench.database);
+    for revision in [5, 6, 7] {
         for offset in 0..size(&bench, revision).await {
-            for mask in [0x01, 0xff, 3] {
+            for mask in [0x01, 0xff] {
                 bench.objects.flip(&bench.object(revision), offset, mask).await.unwrap();
-                let error = bench.load().await.unwrap_err();
-                assert_eq!(named(&error), [revision], "byte {offset}");
-                assert!(error.to_string().contains(bench.object(revision).as_ref()), "{error}");
+                let head = load::load::<CatalogState>(&bench.store, &bench.env.clock, &folder).await.unwrap().unwrap();
+                assert_eq!((head.revision, &*head.state), (whole.0, &whole.1), "byte {offset}");
+                let found: Vec<_> = head.found.iter().map(|found| found.revision.0).collect();
+                assert_eq!(found, [revision], "byte {offset}");
                 bench.objects.flip(&bench.object(revision), offset, mask).await.unwrap();
             }
         }
     }
-    let owner = bench.owner(2, 3).await;
     bench.objects.flip(&bench.object(6), 40, 1).await.unwrap();
+    let catalog = bench.open(&bench.owner(2, 3).await).await.unwrap();
+    let [found] = catalog.found_damaged() else { panic!("{:?}", catalog.found_damaged()) };
+    assert_eq!(
+        found.to_string(),
+        format!("revision 6 ({}): of one copy, its body does not match its checksum", bench.object(6))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delta_without_a_sound_copy_is_named_and_nothing_is_served() {
+    let bench = filled().await;
+    for revision in [6, 7] {
+        for offset in 0..size(&bench, revision).await / 2 {
+            for mask in [0x01, 0xff] {
+                spoil(&bench, revision, offset, mask).await;
+                let error = bench.load().await.unwrap_err();
+                assert_eq!(named(&error), [revision], "byte {offset}");
+                assert!(error.to_string().contains(bench.object(revision).as_ref()), "{error}");
+                spoil(&bench, revision, offset, mask).await;
+            }
+        }
+    }
+    let owner = bench.owner(2, 3).await;
+    spoil(&bench, 6, 40, 1).await;
     let error = bench.open(&owner).await.unwrap_err();
     assert!(matches!(&error, OpenError::Load(LoadError::Damaged { .. })) && !error.is_retryable(), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flipped_byte_of_a_checkpoint_is_passed_over() {
+async fn a_checkpoint_without_a_sound_copy_is_passed_over() {
     let bench = filled().await;
     let whole = bench.loaded().await;
-    for offset in 0..size(&bench, 5).await {
-        for mask in [0x01, 0xff, 3] {
-            bench.objects.flip(&bench.object(5), offset, mask).await.unwrap();
+    for offset in 0..size(&bench, 5).await / 2 {
+        for mask in [0x01, 0xff] {
+            spoil(&bench, 5, offset, mask).await;
             assert_eq!(bench.loaded().await, whole, "byte {offset}");
-            bench.objects.flip(&bench.object(5), offset, mask).await.unwrap();
+            spoil(&bench, 5, offset, mask).await;
         }
     }
 }
@@ -61,11 +95,11 @@ async fn a_flipped_byte_of_a_checkpoint_is_passed_over() {
 #[tokio::test(start_paused = true)]
 async fn a_damaged_checkpoint_without_an_older_one_is_named() {
     let bench = filled().await;
-    bench.objects.flip(&bench.object(5), 40, 1).await.unwrap();
-    bench.objects.flip(&bench.object(1), 40, 1).await.unwrap();
+    spoil(&bench, 5, 40, 1).await;
+    spoil(&bench, 1, 40, 1).await;
     assert_eq!(named(&bench.load().await.unwrap_err()), [1, 5]);
-    bench.objects.flip(&bench.object(1), 40, 1).await.unwrap();
-    bench.objects.flip(&bench.object(3), 40, 1).await.unwrap();
+    spoil(&bench, 1, 40, 1).await;
+    spoil(&bench, 3, 40, 1).await;
     assert_eq!(named(&bench.load().await.unwrap_err()), [3], "the older one needs the deltas after it");
 }
 

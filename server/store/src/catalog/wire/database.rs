@@ -97,6 +97,7 @@ fn write_edit(edit: &Edit) -> PbEdit {
         }),
         Edit::MeetPeer => PbEdit::MetPeer(true),
         Edit::RemoveChunks { chunks, at, reason } => PbEdit::RemoveChunks(removal::write_removal(chunks, *at, *reason)),
+        Edit::ReturnChunks { chunks } => PbEdit::ReturnChunks(removal::write_ids(chunks)),
         Edit::ForgetRemoved { chunks } => PbEdit::ForgetRemoved(removal::write_ids(chunks)),
         Edit::AddTombstones { tombstones } => PbEdit::AddTombstones(removal::write_tombstones(tombstones.iter())),
         Edit::ForgetTombstones { stamps } => PbEdit::ForgetTombstones(removal::write_stamps(stamps)),
@@ -132,6 +133,7 @@ fn read_edit(path: &str, edit: PbEdit) -> Result<Edit, WireError> {
         PbEdit::MetPeer(true) => Edit::MeetPeer,
         PbEdit::MetPeer(false) => return Err(WireError::value(at("met_peer"), "it can only be true")),
         PbEdit::RemoveChunks(removed) => removal::read_removal(&at("remove_chunks"), removed)?,
+        PbEdit::ReturnChunks(ids) => Edit::ReturnChunks { chunks: removal::read_ids(&at("return_chunks"), ids)? },
         PbEdit::ForgetRemoved(ids) => Edit::ForgetRemoved { chunks: removal::read_ids(&at("forget_removed"), ids)? },
         PbEdit::AddTombstones(list) => {
             Edit::AddTombstones { tombstones: removal::read_tombstones(&at("add_tombstones"), list)? }
@@ -201,6 +203,14 @@ fn write_table(name: &TableName, table: &TableState) -> pb::Table {
             .iter()
             .map(|(version, columns)| write_sort_order(name, *version, columns))
             .collect(),
+        earlier: table
+            .earlier
+            .iter()
+            .map(|(dropped, columns)| pb::EarlierColumns {
+                dropped: Some(write_stamp(*dropped)),
+                columns: Some(write_columns(name, columns.iter())),
+            })
+            .collect(),
     }
 }
 
@@ -213,6 +223,14 @@ fn read_table(path: &str, table: pb::Table) -> Result<(TableName, TableState), W
         let (other, version, columns) = read_sort_order(&path, order)?;
         if other != name || state.sort_orders.insert(version, columns).is_some() {
             return Err(WireError::value(path, "it is of another table, or its version stands twice"));
+        }
+    }
+    for (index, earlier) in table.earlier.into_iter().enumerate() {
+        let path = format!("{path}.earlier[{index}]");
+        let dropped = read_stamp(&format!("{path}.dropped"), earlier.dropped)?;
+        let (other, columns) = read_columns(&format!("{path}.columns"), earlier.columns.unwrap_or_default())?;
+        if other != name || state.earlier.insert(dropped, columns.into_iter().collect()).is_some() {
+            return Err(WireError::value(path, "it is of another table, or its drop stands twice"));
         }
     }
     Ok((name, state))

@@ -6,7 +6,7 @@ use ochre_types::{DatabaseName, Hlc, LogId};
 use super::database::read_name;
 use super::{Content, WireError, pb, read_stamp, rules, unexpected, write_stamp};
 use crate::catalog::CatalogId;
-use crate::catalog::node::{Alias, DatabaseEntry, NodeEdit, NodeState, TokenEntry};
+use crate::catalog::node::{Alias, DatabaseEntry, DroppedDatabase, NodeEdit, NodeState, TokenEntry};
 use crate::catalog::state::{EditError, State};
 use pb::node_edit::Edit as PbEdit;
 
@@ -85,6 +85,11 @@ impl State for NodeState {
 fn write_edit(edit: &NodeEdit) -> PbEdit {
     match edit {
         NodeEdit::CreateDatabase { name, entry } => PbEdit::CreateDatabase(write_database(name, entry)),
+        NodeEdit::SetDropped { name, dropped, retention } => PbEdit::SetDropped(pb::SetDropped {
+            name: name.to_string(),
+            dropped: dropped.as_ref().map(write_dropped),
+            retention: retention.clone(),
+        }),
         NodeEdit::SetAlias { alias, target } => PbEdit::SetAlias(write_alias(alias, target)),
         NodeEdit::SetLogId(log) => PbEdit::SetLogId(log.0),
         NodeEdit::RaiseCeiling(ceiling) => PbEdit::RaiseCeilingHlc(ceiling.0),
@@ -100,6 +105,11 @@ fn read_edit(path: &str, edit: PbEdit) -> Result<NodeEdit, WireError> {
         PbEdit::CreateDatabase(database) => {
             let (name, entry) = read_database(&format!("{path}.create_database"), database)?;
             NodeEdit::CreateDatabase { name, entry }
+        }
+        PbEdit::SetDropped(set) => {
+            let path = format!("{path}.set_dropped");
+            let name = read_name(&format!("{path}.name"), &set.name, DatabaseName::new)?;
+            NodeEdit::SetDropped { name, dropped: read_dropped(&path, set.dropped)?, retention: set.retention }
         }
         PbEdit::SetAlias(alias) => {
             let (alias, target) = read_alias(&format!("{path}.set_alias"), alias)?;
@@ -124,13 +134,25 @@ fn write_database(name: &DatabaseName, entry: &DatabaseEntry) -> pb::Database {
         name: name.to_string(),
         created: Some(write_stamp(entry.created)),
         retention: entry.retention.clone(),
+        dropped: entry.dropped.as_ref().map(write_dropped),
     }
+}
+
+fn write_dropped(dropped: &DroppedDatabase) -> pb::DroppedDatabase {
+    pb::DroppedDatabase { stamp: Some(write_stamp(dropped.stamp)), undrop_until_hlc: dropped.undrop_until.0 }
+}
+
+fn read_dropped(path: &str, dropped: Option<pb::DroppedDatabase>) -> Result<Option<DroppedDatabase>, WireError> {
+    let Some(dropped) = dropped else { return Ok(None) };
+    let stamp = read_stamp(&format!("{path}.dropped.stamp"), dropped.stamp)?;
+    Ok(Some(DroppedDatabase { stamp, undrop_until: Hlc(dropped.undrop_until_hlc) }))
 }
 
 fn read_database(path: &str, database: pb::Database) -> Result<(DatabaseName, DatabaseEntry), WireError> {
     let name = read_name(&format!("{path}.name"), &database.name, DatabaseName::new)?;
     let created = read_stamp(&format!("{path}.created"), database.created)?;
-    Ok((name, DatabaseEntry { created, retention: database.retention }))
+    let dropped = read_dropped(path, database.dropped)?;
+    Ok((name, DatabaseEntry { created, retention: database.retention, dropped }))
 }
 
 fn write_token(name: &TokenName, entry: &TokenEntry) -> pb::Token {

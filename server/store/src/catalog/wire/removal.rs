@@ -10,13 +10,14 @@ use ochre_types::{Hlc, Incarnation, Stamp, TableName};
 
 use super::columns::Column;
 use super::database::read_name;
-use super::{WireError, pb, read_stamp, write_stamp};
+use super::{WireError, chunks, pb, read_stamp, write_stamp};
 use crate::catalog::chunk::{ChunkId, Removal, RemovedChunk};
 use crate::catalog::database::{Edit, PartitionName, TemplateId};
 
 /// Writes chunks that are in no edit any more.
 pub(super) fn write_removed(removed: &BTreeMap<ChunkId, RemovedChunk>) -> pb::RemovedChunks {
-    let mut out = pb::RemovedChunks::default();
+    let lost = removed.values().filter_map(|chunk| chunk.lost.as_ref());
+    let mut out = pb::RemovedChunks { lost: Some(chunks::write(lost)), ..pb::RemovedChunks::default() };
     for (id, chunk) in removed {
         out.id_incarnation.push(id.incarnation.0);
         out.id_counter.push(id.counter);
@@ -37,12 +38,15 @@ pub(super) fn read_removed(
     let mut times = Column::new(path, "removed_hlc", removed.removed_hlc);
     let mut reasons = Column::new(path, "reason", removed.reason);
     let ids = read_ids(path, pb::ChunkIds { id_incarnation: removed.id_incarnation, id_counter: removed.id_counter })?;
+    let lost = chunks::read(&format!("{path}.lost"), removed.lost.unwrap_or_default())?;
+    let lost: BTreeMap<ChunkId, _> = lost.into_iter().map(|chunk| (chunk.id, chunk)).collect();
     let mut read = BTreeMap::new();
     for id in ids.into_iter().take(number) {
         let chunk = RemovedChunk {
             object: Arc::from(objects.next()?),
             at: Hlc(times.next()?),
             reason: read_reason(&mut reasons)?,
+            lost: lost.get(&id).cloned(),
         };
         read.insert(id, chunk);
     }
@@ -67,6 +71,7 @@ pub(super) fn write_removal(chunks: &[ChunkId], at: Hlc, reason: Removal) -> pb:
         object: Vec::new(),
         removed_hlc: vec![at.0],
         reason: vec![reason.code()],
+        lost: None,
     }
 }
 
@@ -74,7 +79,8 @@ pub(super) fn write_removal(chunks: &[ChunkId], at: Hlc, reason: Removal) -> pb:
 pub(super) fn read_removal(path: &str, removal: pb::RemovedChunks) -> Result<Edit, WireError> {
     let mut times = Column::new(path, "removed_hlc", removal.removed_hlc);
     let mut reasons = Column::new(path, "reason", removal.reason);
-    let chunks = read_ids(path, pb::ChunkIds { id_incarnation: removal.id_incarnation, id_counter: removal.id_counter })?;
+    let chunks =
+        read_ids(path, pb::ChunkIds { id_incarnation: removal.id_incarnation, id_counter: removal.id_counter })?;
     let edit = Edit::RemoveChunks { chunks, at: Hlc(times.next()?), reason: read_reason(&mut reasons)? };
     times.end()?;
     reasons.end()?;
@@ -207,7 +213,11 @@ pub(super) fn read_partitions(
             template: TemplateId(templates.next()?),
             key: read_name(&keys.place(), &key, |text| PartitionKey::new(&text))?,
         };
-        if flags.next()? { closed.insert(partition) } else { opened.insert(partition) };
+        if flags.next()? {
+            closed.insert(partition)
+        } else {
+            opened.insert(partition)
+        };
     }
     templates.end()?;
     keys.end()?;

@@ -13,8 +13,8 @@ use crate::name::{ColumnName, DatabaseName};
 use crate::partition::{Part, TagPattern, Template, TimeFormat};
 use crate::rules::document::{Document, Node, Target, Value, read_yaml, write};
 use crate::rules::{
-    Ack, BufferRules, LifecycleRules, Limits, LogRules, PartitionRule, PartitionRules, Rules, SortRule, StoreRule,
-    diff, render,
+    Ack, BufferRules, CompactRules, LifecycleRules, Limits, LogRules, PartitionRule, PartitionRules, RetainRule,
+    RetainRules, Rules, SortRule, StoreRule, diff, render,
 };
 use crate::size::ByteSize;
 use crate::{ColumnKind, FieldType};
@@ -85,16 +85,72 @@ fn numbers() -> impl Strategy<Value = (BufferRules, Limits)> {
     let duration = || (1_000_000..=u64::MAX).prop_map(Duration::from_nanos);
     let size = || (1..=u64::MAX).prop_map(ByteSize);
     let count = || 1..=usize::try_from(u32::MAX).unwrap();
+    // The grace has to be longer.
+    let query_time = (1_000_000..=u64::MAX / 2).prop_map(Duration::from_nanos);
+    let window = || option::of((0..=u64::MAX).prop_map(Duration::from_nanos));
     let buffer = (1..=1u64 << 31, size(), duration(), (0..=u64::MAX).prop_map(Duration::from_nanos));
-    let limits = (count(), count(), count(), size(), size(), size(), duration(), 1..=100_000usize);
+    let limits = (count(), count(), count(), size(), size(), size(), query_time, 1..=100_000usize, window(), window());
     (buffer, limits).prop_map(|(buffer, limits)| {
         let (freeze_rows, freeze_size, freeze_after, persist_after) = buffer;
-        let (columns, tables, partitions_per_write, line, body, query_memory, query_time, concurrent_queries) = limits;
+        let (
+            columns,
+            tables,
+            partitions_per_write,
+            line,
+            body,
+            query_memory,
+            query_time,
+            concurrent_queries,
+            past,
+            future,
+        ) = limits;
         let buffer = BufferRules { freeze_rows, freeze_size, freeze_after, persist_after };
-        let limits =
-            Limits { columns, tables, partitions_per_write, line, body, query_memory, query_time, concurrent_queries, ..Limits::default() };
+        let limits = Limits {
+            columns,
+            tables,
+            partitions_per_write,
+            line,
+            body,
+            query_memory,
+            query_time,
+            concurrent_queries,
+            past,
+            future,
+        };
         (buffer, limits)
     })
+}
+
+/// All of it but for the sort order, with a grace of the upper half.
+fn lifecycle() -> impl Strategy<Value = LifecycleRules> {
+    let duration = |least: u64| (least..=u64::MAX).prop_map(Duration::from_nanos);
+    let compact = (any::<bool>(), 1u64 << 20..=u64::MAX, 2..=10_000usize, duration(0));
+    let compact = compact.prop_map(|(enabled, size, max_files, quiet_after)| CompactRules {
+        enabled,
+        max_file_size: ByteSize(size),
+        max_files,
+        quiet_after,
+    });
+    let retain = vec((pattern(), option::of(duration(1_000_000))), 0..4).prop_map(|rules| {
+        let mut seen = BTreeSet::new();
+        let rules = rules.into_iter().filter(|(tables, _)| seen.insert(tables.to_string()));
+        RetainRules { rules: rules.map(|(tables, after)| RetainRule { tables, after }).collect() }
+    });
+    let settle_window = (1..=1_000_000u64).prop_map(|hours| Duration::from_secs(hours * 3_600));
+    let bloom = vec(column(), 0..4).prop_map(|columns| columns.into_iter().collect::<BTreeSet<_>>());
+    let durations = (duration(u64::MAX / 2 + 1), duration(0));
+    (retain, settle_window, compact, bloom, any::<bool>(), durations).prop_map(
+        |(retain, settle_window, compact, bloom, mutable, (grace, undrop_within))| LifecycleRules {
+            retain,
+            settle_window,
+            compact,
+            sort: SortRule::Auto,
+            bloom: bloom.into_iter().collect(),
+            mutable,
+            grace,
+            undrop_within,
+        },
+    )
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
@@ -109,17 +165,18 @@ fn rules() -> impl Strategy<Value = Rules> {
     ];
     let ack = prop::sample::select(vec![Ack::Accepted, Ack::Durable]);
     let columns = btree_map(column(), kind, 0..4);
-    (partition(), columns, ack, numbers(), sort, any::<bool>(), store()).prop_map(
-        |(partition, mut columns, ack, (buffer, limits), sort, mutable, store)| {
+    (partition(), columns, ack, numbers(), sort, lifecycle(), store()).prop_map(
+        |(partition, mut columns, ack, (buffer, limits), sort, lifecycle, store)| {
             // A tag of other rules must not be pinned as a field.
             let tags: BTreeSet<ColumnName> = partition
                 .rules
                 .iter()
                 .flat_map(|rule| rule.template.parts().iter().filter_map(Part::tag).cloned().collect::<Vec<_>>())
                 .chain(if let SortRule::Tags(tags) = &sort { tags.clone() } else { Vec::new() })
+                .chain(lifecycle.bloom.clone())
                 .collect();
             columns.retain(|name, _| !tags.contains(name) && !["a", "region", "B c"].contains(&name.as_str()));
-            let lifecycle = LifecycleRules { sort, mutable, ..LifecycleRules::default() };
+            let lifecycle = LifecycleRules { sort, ..lifecycle };
             Rules { partition, columns, log: LogRules { ack }, buffer, lifecycle, store, limits }
         },
     )
