@@ -244,7 +244,7 @@ async fn a_flipped_byte_in_parquet_is_named_and_never_served() {
 async fn every_byte_of_a_parquet_file_of_64_kib_is_guarded() {
     let home = Home::new();
     let running = home.open().await.unwrap();
-    let rows = 6_000;
+    let rows = 18_000;
     running.write(&(0..rows).map(|row| line(0, row)).collect::<String>()).await;
     running.node.database(&database()).unwrap().persist_all().await.unwrap();
     running.crash().await;

@@ -222,7 +222,14 @@ async fn replaced_at_random(home: &str, mut random: Random) {
     first.signal(Signal::STOP);
     let second = start(second_dir.path());
     let rows = async || {
-        let rows = second.sql("d", "SELECT v FROM new ORDER BY v").await;
+        let ask = serde_json::json!({ "db": "d", "q": "SELECT v FROM new ORDER BY v", "format": "json" });
+        let answer = second.post("/api/v3/query_sql", ask.to_string()).await;
+        if answer.status == 400 && answer.text().contains("is not known") {
+            // The first had persisted nothing yet, and its log is on its own disk.
+            return BTreeSet::new();
+        }
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let rows = answer.json();
         rows.as_array().unwrap().iter().map(|row| row["v"].as_u64().unwrap()).collect::<BTreeSet<u64>>()
     };
     let has = rows().await;
@@ -253,8 +260,10 @@ async fn replaced_at_random(home: &str, mut random: Random) {
     let again = second.again();
     drop(second);
     let second = again.start();
-    let after = second.sql("d", "SELECT count(*) AS n FROM new").await;
-    assert_eq!(after[0]["n"], has.len(), "{home}: after a restart");
+    if !has.is_empty() {
+        let after = second.sql("d", "SELECT count(*) AS n FROM new").await;
+        assert_eq!(after[0]["n"], has.len(), "{home}: after a restart");
+    }
     pair.first.kill();
 }
 

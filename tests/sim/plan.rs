@@ -132,8 +132,8 @@ impl Plan {
         lifecycle.compact.enabled = self.compacts;
         lifecycle.compact.max_files = rng.random_range(2..6);
         lifecycle.compact.quiet_after = seconds(rng, 10);
-        self.rules.limits.query_time = Duration::from_secs(2);
-        lifecycle.grace = Duration::from_secs(3) + seconds(rng, 10);
+        self.rules.limits.query_time = Duration::from_secs(20);
+        lifecycle.grace = Duration::from_secs(21) + seconds(rng, 10);
         self
     }
 

@@ -84,11 +84,15 @@ impl StampClock {
         last.max(Hlc::from_millis(self.wall.wall_millis()))
     }
 
-    /// The reading by which rows are old: the hybrid clock's, in nanoseconds since 1970-01-01 UTC.
+    /// The reading by which ages are told: the wall clock's. After a start the hybrid clock may be minutes ahead, up to
+    /// the ceiling that was reserved, and rows would be too old so much too early.
+    pub fn age_now(&self) -> Hlc {
+        Hlc::from_millis(self.wall.wall_millis())
+    }
+
+    /// The same in nanoseconds since 1970-01-01 UTC.
     pub fn now_nanos(&self) -> i64 {
-        let last = self.state.lock().clock.last().millis();
-        let millis = last.max(self.wall.wall_millis());
-        i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+        i64::try_from(self.wall.wall_millis()).unwrap_or(i64::MAX).saturating_mul(1_000_000)
     }
 
     /// The ceiling that should be in the catalog by now, if it is not there yet.

@@ -164,7 +164,7 @@ impl Node {
         let memory = self.shared.memory.clone();
         let lifecycle = Lifecycle::new(buffer.clone(), catalog.clone(), persister, memory, rules.buffer, on_low_water);
         let clock = self.shared.clock.clone();
-        let lifecycle = lifecycle.sharing(move || clock.now(), self.shared.joining.clone());
+        let lifecycle = lifecycle.sharing(move || clock.age_now(), self.shared.joining.clone());
         lifecycle.set_rules(rules.buffer, rules.lifecycle.clone());
         lifecycle
     }

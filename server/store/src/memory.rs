@@ -18,7 +18,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 const PIECE: u64 = 64 << 10;
 /// A chunk is closed once it has this part of what chunks may hold, as a divisor: so that copies made while it is
 /// sorted and encoded stay small beside the rest.
-const CHUNKS: u64 = 8;
+const CHUNKS: u64 = 24;
 /// No chunk is closed for its size alone below this many bytes.
 const LEAST_CHUNK: u64 = 1 << 20;
 

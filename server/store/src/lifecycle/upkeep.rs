@@ -56,6 +56,12 @@ pub struct CompactReport {
     pub waiting: u64,
 }
 
+/// Rounds of joining that one request makes at most, beside one for every [`CHUNKS_A_ROUND`] that were there: enough for
+/// all of those. Chunks that come meanwhile are left to what the rules say; else a busy writer would never let it end.
+const ROUNDS: usize = 8;
+/// A round joins up to sixteen chunks of a partition; this leaves room for jobs that take fewer.
+const CHUNKS_A_ROUND: usize = 4;
+
 /// Why persisted chunks were left as they are. It is tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum UpkeepError {
@@ -197,7 +203,8 @@ impl Lifecycle {
         progress: &dyn CompactProgress,
     ) -> Result<CompactReport, UpkeepError> {
         let mut report = CompactReport { expired: self.expire(selection).await?, ..CompactReport::default() };
-        loop {
+        let rounds = ROUNDS + self.catalog.state().chunks().count() / CHUNKS_A_ROUND;
+        for _ in 0..rounds {
             let jobs = self.jobs(selection, true).await;
             if jobs.is_empty() || progress.cancelled() {
                 break;
