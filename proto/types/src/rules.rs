@@ -114,7 +114,7 @@ pub enum SortRule {
 pub struct RetainRule {
     /// The tables that it is for.
     pub tables: TablePattern,
-    /// Rows whose time is further back than this are gone, by the node's hybrid clock. `None`: kept for ever.
+    /// Rows whose time is further back than this are gone, by the wall clock. `None`: kept for ever.
     pub after: Option<Duration>,
 }
 

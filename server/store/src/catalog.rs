@@ -243,7 +243,7 @@ impl Catalog {
         self.log.commit_if(edits, fits).await
     }
 
-    /// Removes the objects of revisions that no reader needs any more; see [`collect`]. Returns how many.
+    /// Removes the objects of revisions that no reader needs any more. Returns how many.
     ///
     /// # Errors
     /// What the store says. Nothing is lost by trying again.

@@ -10,7 +10,7 @@
 //! 1. A job changes no answer: neither of a query nor of any later compaction.
 //! 2. Outputs enter the catalog in the revision that takes the inputs out, and only if all inputs are still there. A
 //!    commit whose outcome is not known is repeated until it is: then outputs are in once, or not at all.
-//! 3. Memory is bounded by the job's size, not by that of the chunks: see [`plan`].
+//! 3. Memory is bounded by the job's size, not by that of the chunks: see [`mod@plan`].
 //! 4. A deletion is carried out only if it can't be taken back any more; each output names those that never act on it
 //!    again: those that its inputs named, those that acted on them, and, if it is settled, all that are known and at or
 //!    below its boundary. One that comes later is not among them.
@@ -18,7 +18,7 @@
 //! # Log ranges
 //! The range of an output spans those of its inputs, and frames between them that may have gone elsewhere. That is no
 //! lie, as long as nobody asks: ranges serve a replay, which reads only frames above the low-water mark, and every input's
-//! range ends at or below it (see [`plan`]), or is of a log that is no longer the node's.
+//! range ends at or below it (see [`mod@plan`]), or is of a log that is no longer the node's.
 
 mod merge;
 mod output;

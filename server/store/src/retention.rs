@@ -9,7 +9,7 @@ use crate::catalog::{ChunkId, ChunkMeta, PartitionName, TableState};
 pub const MAX_EXPIRED: usize = 10_000;
 
 /// The lowest time that rows of a table may have, in nanoseconds since 1970-01-01 UTC; `None` where they are kept for
-/// ever. `now` is the hybrid clock's: it never goes back.
+/// ever. `now` is the wall clock's.
 pub fn visible_from(rules: &RetainRules, table: &TableName, now: Hlc) -> Option<i64> {
     let after = i128::try_from(rules.of(table)?.as_nanos()).unwrap_or(i128::MAX);
     let now = i128::from(now.millis()) * 1_000_000;
