@@ -23,11 +23,15 @@ pub enum Planted {
     PassOverByHighest,
     /// A lost conditional put is taken for our own without reading the winner.
     AssumePutWasOurs,
+    /// The catalog's low-water mark passes a deletion that the catalog does not get.
+    ForgetTombstone,
+    /// Joining chunks leaves out the rows of one of them.
+    JoinForgetsInput,
 }
 
 impl Planted {
     /// Every planted bug.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::SkipFsync,
         Self::EarlyAck,
         Self::ReplayOffByOne,
@@ -37,6 +41,8 @@ impl Planted {
         Self::SkipDedup,
         Self::PassOverByHighest,
         Self::AssumePutWasOurs,
+        Self::ForgetTombstone,
+        Self::JoinForgetsInput,
     ];
 }
 

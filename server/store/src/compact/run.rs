@@ -10,6 +10,7 @@ use ochre_batch::rows::canonical_order;
 use ochre_batch::tombstone::acting;
 use ochre_batch::{SortOrder, StampedRows, sort};
 use ochre_env::Env;
+use ochre_env::planted::{self, Planted};
 use ochre_types::tombstone::Tombstone;
 use ochre_types::{ColumnId, ColumnName, DatabaseName, Hlc, Incarnation, IntervalSet, LogId, Stamp};
 use tokio::sync::oneshot;
@@ -194,7 +195,8 @@ impl Compactor {
             None => self.objects.clone(),
         };
         let mut inputs = Vec::with_capacity(job.inputs.len());
-        for meta in &job.inputs {
+        let forgotten = usize::from(planted::is(Planted::JoinForgetsInput));
+        for meta in &job.inputs[forgotten..] {
             let path = self.layout.object(&self.database, &meta.object);
             inputs.push(Input::open(read.clone(), path, meta.clone(), &table).await?);
         }
