@@ -59,6 +59,7 @@ mod retry;
 mod secret;
 mod storage;
 mod tls;
+mod unary;
 
 #[cfg(test)]
 mod tests;

@@ -13,12 +13,11 @@ use ochre_wire::v1::management_client::ManagementClient;
 use tonic::{Request, Response, Status};
 
 use crate::applied::{Applied, Apply, GenerationRecord, RulesInForce, RulesSource};
-use crate::clock::Deadline;
 use crate::connection::Authorized;
 use crate::error::Error;
-use crate::grpc_error::from_status;
-use crate::retry::{Repeat, until_done};
+use crate::retry::Repeat;
 use crate::secret::Secret;
+use crate::unary;
 
 pub use ochre_wire::database::Database;
 pub use ochre_wire::token::Token;
@@ -148,19 +147,7 @@ impl Management {
         message: Q,
         send: impl Fn(Client, Request<Q>) -> F,
     ) -> Result<A, Error> {
-        let url = &self.url;
-        let attempt = |left: Duration| {
-            let mut request = Request::new(message.clone());
-            request.set_timeout(left);
-            let sent = tokio::time::timeout(left, send(self.client.clone(), request));
-            async move {
-                match sent.await {
-                    Ok(answer) => answer.map(Response::into_inner).map_err(|status| from_status(&status, url)),
-                    Err(_) => Err(Error::Timeout { message: format!("{url} has not answered in time") }),
-                }
-            }
-        };
-        until_done(Deadline::after(self.timeout), repeat, attempt).await
+        unary::call(&self.client, (&self.url, self.timeout), repeat, message, send).await
     }
 
     /// What the server answered in a list, as types.

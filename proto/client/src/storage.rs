@@ -13,11 +13,10 @@ use ochre_wire::v1;
 use ochre_wire::v1::storage_client::StorageClient;
 use tonic::{Request, Response, Status};
 
-use crate::clock::Deadline;
 use crate::connection::Authorized;
 use crate::error::Error;
-use crate::grpc_error::from_status;
-use crate::retry::{Repeat, until_done};
+use crate::retry::Repeat;
+use crate::unary;
 
 pub use backup::RestoreBackup;
 pub use damage::Scrub;
@@ -158,19 +157,7 @@ impl Storage {
         message: Q,
         send: impl Fn(Client, Request<Q>) -> F,
     ) -> Result<A, Error> {
-        let url = &self.url;
-        let attempt = |left: Duration| {
-            let mut request = Request::new(message.clone());
-            request.set_timeout(left);
-            let sent = tokio::time::timeout(left, send(self.client.clone(), request));
-            async move {
-                match sent.await {
-                    Ok(answer) => answer.map(Response::into_inner).map_err(|status| from_status(&status, url)),
-                    Err(_) => Err(Error::Timeout { message: format!("{url} has not answered in time") }),
-                }
-            }
-        };
-        until_done(Deadline::after(self.timeout), repeat, attempt).await
+        unary::call(&self.client, (&self.url, self.timeout), repeat, message, send).await
     }
 }
 
